@@ -1,0 +1,112 @@
+//! Who may cancel: the guard that does when it is dropped, and the handle that does not.
+
+use crate::cause::Cause;
+use crate::monitor;
+use crate::raw::handle::Handle;
+use crate::raw::waits;
+use std::fmt;
+
+/// Cancels its context when it is dropped.
+///
+/// All cancelling is idempotent: the first wins, later ones change nothing. A guard may outlive the context it came
+/// with; it keeps the node, as any handle does.
+///
+/// When `cancel` returns, everything derived from the context before, by whatever thread, is done, and all who wait on
+/// any of it have been told. Wakers run inside the call, a panic in one contained.
+///
+/// ```
+/// use ripcord::{Context, Error};
+///
+/// let (ctx, guard) = Context::background().with_cancel();
+/// let handle = guard.disarm(); // from here on only the handle cancels
+/// assert!(!ctx.is_done());
+/// handle.cancel();
+/// handle.cancel_with(std::fmt::Error); // too late
+/// assert_eq!(ctx.cause().unwrap().downcast_ref(), Some(&Error::Canceled));
+/// ```
+#[must_use = "dropping the guard cancels its context; bind it to a name, or `disarm` it"]
+pub struct CancelGuard {
+    node: Handle,
+}
+
+/// Cancels its context when told to, and not when it is dropped. A clone is another handle on the same context.
+#[derive(Clone)]
+pub struct CancelHandle {
+    node: Handle,
+}
+
+impl CancelGuard {
+    pub(crate) const fn new(node: Handle) -> Self {
+        Self { node }
+    }
+
+    /// Cancels the context and everything derived from it. Lock-free up to the wakers it calls; one step a context.
+    pub fn cancel(&self) {
+        cancel(&self.node, None);
+    }
+
+    /// As [`cancel`](Self::cancel), and says why. A cause that comes too late is dropped when all is told.
+    pub fn cancel_with(&self, cause: impl Into<Cause>) {
+        cancel(&self.node, Some(cause.into()));
+    }
+
+    /// Another handle that cancels the same context. Wait-free.
+    #[must_use]
+    pub fn handle(&self) -> CancelHandle {
+        CancelHandle {
+            node: self.node.clone(),
+        }
+    }
+
+    /// Gives up cancelling on drop. Wait-free.
+    pub fn disarm(mut self) -> CancelHandle {
+        CancelHandle {
+            node: std::mem::replace(&mut self.node, Handle::BACKGROUND),
+        }
+    }
+}
+
+impl Drop for CancelGuard {
+    /// As [`cancel`](Self::cancel); where nothing was derived from the context and nobody waits on it, one RMW.
+    #[inline]
+    fn drop(&mut self) {
+        if monitor::is_off() && self.node.end_and_release() {
+            return;
+        }
+        cancel(&self.node, None);
+    }
+}
+
+impl CancelHandle {
+    /// As [`CancelGuard::cancel`].
+    pub fn cancel(&self) {
+        cancel(&self.node, None);
+    }
+
+    /// As [`CancelGuard::cancel_with`].
+    pub fn cancel_with(&self, cause: impl Into<Cause>) {
+        cancel(&self.node, Some(cause.into()));
+    }
+}
+
+fn cancel(node: &Handle, cause: Option<Cause>) {
+    let ended = node.cancel(cause);
+    monitor::canceled(ended.contexts);
+    waits::tell(ended);
+}
+
+impl fmt::Debug for CancelGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CancelGuard")
+            .field(&format_args!("{}", self.node.view()))
+            .finish()
+    }
+}
+
+impl fmt::Debug for CancelHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CancelHandle")
+            .field(&format_args!("{}", self.node.view()))
+            .finish()
+    }
+}

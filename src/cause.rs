@@ -1,0 +1,131 @@
+//! Why a context ended: an `Error` kept inline, anything else shared.
+
+use crate::error::Error;
+use std::any::Any;
+use std::fmt;
+use std::ops::Deref;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
+
+type Shared = dyn std::error::Error + Send + Sync;
+
+/// Why a context ended.
+///
+/// Any error can be one; so can a message ([`Cause::msg`]). A clone costs a reference count. Like anyhow's `Error`, a
+/// `Cause` is not itself a [`std::error::Error`], but derefs to one.
+///
+/// ```
+/// use ripcord::{Cause, Context, Error};
+/// use std::io;
+///
+/// let (ctx, guard) = Context::background().with_cancel();
+/// guard.cancel_with(io::Error::other("disk full"));
+/// let cause = ctx.cause().expect("it is done");
+/// assert_eq!(ctx.err(), Some(Error::Canceled));
+/// assert_eq!(cause.downcast_ref::<io::Error>().map(|e| e.kind()), Some(io::ErrorKind::Other));
+/// assert_eq!(cause.to_string(), "disk full");
+///
+/// let (ctx, guard) = Context::background().with_cancel();
+/// guard.cancel_with(Cause::msg(format_args!("worker {} gave up", 7)));
+/// assert_eq!(ctx.cause().unwrap().to_string(), "worker 7 gave up");
+/// ```
+#[derive(Clone)]
+pub struct Cause(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Inline(Error),
+    Shared(Arc<Body>),
+}
+
+/// A thin target, so that a cause fits the one word of a node's slot.
+#[repr(align(16))]
+pub(crate) struct Body(Box<Shared>);
+
+/// A cause taken apart for a node's slot; put together again with [`Cause::from_parts`].
+pub(crate) enum Parts {
+    Inline(Error),
+    Shared(Arc<Body>),
+}
+
+impl Cause {
+    /// A cause that only says something. Formats at once; there is nothing to downcast to. Allocates.
+    pub fn msg(message: impl fmt::Display) -> Self {
+        Self(Repr::Shared(Arc::new(Body(Box::new(Message(
+            message.to_string(),
+        ))))))
+    }
+
+    /// The error this was made from, if it is an `E`. Wait-free.
+    #[must_use]
+    pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        (**self).downcast_ref()
+    }
+
+    pub(crate) fn into_parts(self) -> Parts {
+        match self.0 {
+            Repr::Inline(error) => Parts::Inline(error),
+            Repr::Shared(body) => Parts::Shared(body),
+        }
+    }
+
+    pub(crate) fn from_parts(parts: Parts) -> Self {
+        Self(match parts {
+            Parts::Inline(error) => Repr::Inline(error),
+            Parts::Shared(body) => Repr::Shared(body),
+        })
+    }
+}
+
+/// An [`Error`] stays inline; anything else is boxed, which allocates.
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for Cause {
+    fn from(error: E) -> Self {
+        match (&error as &dyn Any).downcast_ref::<Error>() {
+            Some(error) => Self(Repr::Inline(*error)),
+            None => Self(Repr::Shared(Arc::new(Body(Box::new(error))))),
+        }
+    }
+}
+
+impl Deref for Cause {
+    type Target = dyn std::error::Error + Send + Sync;
+
+    fn deref(&self) -> &Self::Target {
+        match &self.0 {
+            Repr::Inline(error) => error,
+            Repr::Shared(body) => &*body.0,
+        }
+    }
+}
+
+// A cause is only ever read, and an error that a panic left half-changed is still an error.
+impl UnwindSafe for Cause {}
+impl RefUnwindSafe for Cause {}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&**self, f)
+    }
+}
+
+struct Message(String);
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Message {}

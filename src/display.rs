@@ -1,0 +1,113 @@
+//! How a context prints: the derivations that led to it, in order, the middle left out past a bound.
+
+use crate::context::Context;
+use crate::raw::handle::{NodeView, View};
+use std::fmt;
+
+/// Derivations printed of one context, at the most.
+const PARTS: usize = 64;
+
+/// Merges inside merges printed, at the most.
+const NESTED: usize = 4;
+
+/// `context.Background.WithCancel`: the derivations that led here, in order. `context.Merge(…, …)` for a merged one,
+/// with those of its parents that can be done. Past 64 parts the middle is left out, with its count. A step for each
+/// level; allocates.
+impl fmt::Display for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.node().view(), f)
+    }
+}
+
+impl fmt::Display for View<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write(f, *self, PARTS, 0)
+    }
+}
+
+/// Its name, as [`Display`](fmt::Display) gives it, and how it ended. Never values: they can be secrets.
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("name", &format_args!("{self}"))
+            .field("err", &self.err())
+            .finish_non_exhaustive()
+    }
+}
+
+fn write(f: &mut fmt::Formatter<'_>, view: View<'_>, budget: usize, nested: usize) -> fmt::Result {
+    let (origin, derivations) = derivations(view);
+    let budget = match origin {
+        Origin::Background => {
+            f.write_str("context.Background")?;
+            budget
+        }
+        Origin::Todo => {
+            f.write_str("context.TODO")?;
+            budget
+        }
+        Origin::Merge(node) => {
+            let budget = budget / 2;
+            write_merge(f, node, budget, nested)?;
+            budget
+        }
+    };
+    let shown = derivations.min(budget);
+    let left_out = derivations - shown;
+    for index in 0..shown {
+        if left_out > 0 && index == shown / 2 {
+            write!(f, ".[{left_out} more]")?;
+        }
+        f.write_str(".WithCancel")?;
+    }
+    Ok(())
+}
+
+fn write_merge(
+    f: &mut fmt::Formatter<'_>,
+    node: NodeView<'_>,
+    budget: usize,
+    nested: usize,
+) -> fmt::Result {
+    let parents = node.parents();
+    let shown = if nested < NESTED {
+        parents.len().min(budget)
+    } else {
+        0
+    };
+    f.write_str("context.Merge(")?;
+    let last = parents.len() - shown;
+    for (index, parent) in parents.iter().take(shown).enumerate() {
+        if index > 0 {
+            f.write_str(", ")?;
+        }
+        write(f, View::Node(*parent), (budget / shown).max(1), nested + 1)?;
+    }
+    if last > 0 {
+        let comma = if shown > 0 { ", " } else { "" };
+        write!(f, "{comma}[{last} more]")?;
+    }
+    f.write_str(")")
+}
+
+enum Origin<'a> {
+    Background,
+    Todo,
+    Merge(NodeView<'a>),
+}
+
+/// Where a chain of derivations starts, and how long it is.
+fn derivations(mut view: View<'_>) -> (Origin<'_>, usize) {
+    let mut count = 0;
+    loop {
+        view = match view {
+            View::Background => return (Origin::Background, count),
+            View::Todo => return (Origin::Todo, count),
+            View::Node(node) if node.is_merged() => return (Origin::Merge(node), count),
+            View::Node(node) => {
+                count += 1;
+                node.parent()
+            }
+        };
+    }
+}

@@ -1,0 +1,122 @@
+//! The future that waits for a context's end, on any runtime.
+
+use crate::error::Error;
+use crate::raw::handle::{Handle, Waiting};
+use crate::sync::contain;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll, Waker};
+
+/// Ready, with the error, when its context is done; polled again, ready again. From [`Context::done`].
+///
+/// It is `'static`, needs no runtime, and keeps its context as any handle does. A poll that finds the waker it has
+/// already writes nothing. The waker is called once, by the thread that ends the context, inside that thread's
+/// `cancel`; a panic in it is contained. Dropping the `Done` takes its waker back before the drop returns, unless a
+/// cancel is just taking it.
+///
+/// A `Done` that is forgotten keeps its entry and its node for ever, and costs nobody else anything.
+///
+/// [`Context::done`]: crate::Context::done
+#[must_use = "futures do nothing unless polled"]
+pub struct Done {
+    state: State,
+}
+
+enum State {
+    Never,
+    Ready(Error),
+    Waiting {
+        entry: Waiting,
+        /// A clone of the waker the entry has: an address alone could be another's by now.
+        registered: Option<Waker>,
+    },
+}
+
+impl Done {
+    pub(crate) fn new(node: &Handle) -> Self {
+        let state = match Waiting::on(node) {
+            Some(entry) => State::Waiting {
+                entry,
+                registered: None,
+            },
+            None => node.err().map_or(State::Never, State::Ready),
+        };
+        Self { state }
+    }
+
+    /// Drops what it held, the panics of a waker's drop contained.
+    fn end(&mut self, state: State) {
+        if let State::Waiting { entry, registered } = std::mem::replace(&mut self.state, state) {
+            contain(|| drop(registered));
+            drop(entry);
+        }
+    }
+
+    /// Blocks the thread until it is ready, woken by its own waker.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn wait(mut self) -> Error {
+        struct Unpark(std::thread::Thread);
+        impl std::task::Wake for Unpark {
+            fn wake(self: std::sync::Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+        loop {
+            match Pin::new(&mut self).poll(&mut TaskContext::from_waker(&waker)) {
+                Poll::Ready(error) => return error,
+                Poll::Pending => std::thread::park(),
+            }
+        }
+    }
+}
+
+impl Future for Done {
+    type Output = Error;
+
+    /// Lock-free. Clones the waker where it is another than before.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Error> {
+        let error = match &mut self.state {
+            State::Never => return Poll::Pending,
+            State::Ready(error) => *error,
+            State::Waiting { entry, registered } => {
+                let mut error = entry.err();
+                if error.is_none() && !is_same(registered.as_ref(), cx.waker()) {
+                    let old = registered.replace(cx.waker().clone());
+                    entry.register(cx.waker());
+                    contain(|| drop(old));
+                    error = entry.err();
+                }
+                match error {
+                    None => return Poll::Pending,
+                    Some(error) => error,
+                }
+            }
+        };
+        // Lets go of the entry and the node: from here on it only remembers.
+        self.end(State::Ready(error));
+        Poll::Ready(error)
+    }
+}
+
+fn is_same(registered: Option<&Waker>, waker: &Waker) -> bool {
+    registered.is_some_and(|registered| registered.will_wake(waker))
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.end(State::Never);
+    }
+}
+
+impl fmt::Debug for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = match &self.state {
+            State::Never => None,
+            State::Ready(error) => Some(*error),
+            State::Waiting { entry, .. } => entry.err(),
+        };
+        f.debug_tuple("Done").field(&error).finish()
+    }
+}

@@ -1,0 +1,193 @@
+//! What a thread keeps to itself: its magazines of blocks, its stripe, and how often it lost a race of late.
+//!
+//! The cell has no destructor, so reaching it is one load from the thread pointer; a guard beside it, registered the
+//! first time the thread goes to the depot, gives the magazines back when the thread ends. A block freed after that
+//! goes to the allocator.
+//!
+//! With `--cfg ripcord_no_pool` every block comes from the allocator and goes back there, for sanitizers.
+
+use crate::raw::pool::{Block, Depot, Magazine};
+use crate::sync::{AtomicUsize, Ordering};
+use crate::tuning;
+use std::alloc::{Layout, handle_alloc_error};
+use std::cell::UnsafeCell;
+
+static SLOTS: [AtomicUsize; tuning::DEPOT] = [const { AtomicUsize::new(0) }; tuning::DEPOT];
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+static STRIPES: AtomicUsize = AtomicUsize::new(0);
+
+const DEPOT: Depot<'static> = Depot::new(&SLOTS);
+
+const LAYOUT: Layout = match Layout::from_size_align(tuning::BLOCK, 64) {
+    Ok(layout) => layout,
+    Err(_) => panic!("a block is a whole number of cache lines"),
+};
+
+struct Local {
+    loaded: Magazine,
+    spare: Magazine,
+    /// One more than the thread's index; 0: it has none yet.
+    index: usize,
+    lost_races: u32,
+    /// Magazines are kept: the thread is registered to give them back, and not at its end.
+    pooled: bool,
+}
+
+thread_local! {
+    static LOCAL: UnsafeCell<Local> = const {
+        UnsafeCell::new(Local {
+            loaded: Magazine::EMPTY,
+            spare: Magazine::EMPTY,
+            index: 0,
+            lost_races: 0,
+            pooled: false,
+        })
+    };
+    static GIVE_BACK: GiveBack = const { GiveBack };
+}
+
+struct GiveBack;
+
+impl Drop for GiveBack {
+    fn drop(&mut self) {
+        with(|local| {
+            local.pooled = false;
+            for magazine in [&mut local.loaded, &mut local.spare] {
+                give(std::mem::replace(magazine, Magazine::EMPTY));
+            }
+        });
+    }
+}
+
+/// `f` calls nothing that comes back here.
+#[inline(always)]
+fn with<R>(f: impl FnOnce(&mut Local) -> R) -> R {
+    // SAFETY: the cell is this thread's, it has no destructor to be behind, and as `f` does not come back here this is
+    // the one borrow.
+    LOCAL.with(|local| f(unsafe { &mut *local.get() }))
+}
+
+/// The bytes of a block: 128, aligned to 64, in nobody's use. From the thread's magazine; else from the depot; else
+/// from the allocator.
+#[inline]
+pub(crate) fn allocate() -> Block {
+    with(|local| match local.loaded.take() {
+        Some(block) => block,
+        None => local.refill(),
+    })
+}
+
+/// Gives a block's bytes back.
+///
+/// # Safety
+///
+/// The block came from [`allocate`], and nobody uses it.
+#[inline]
+pub(crate) unsafe fn free(block: Block) {
+    with(|local| {
+        if local.loaded.len() == tuning::MAGAZINE || !local.pooled {
+            local.make_room();
+        }
+        if local.pooled {
+            // SAFETY: the caller's promise.
+            unsafe { local.loaded.put(block) };
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { std::alloc::dealloc(block, LAYOUT) };
+        }
+    });
+}
+
+impl Local {
+    #[cold]
+    fn refill(&mut self) -> Block {
+        std::mem::swap(&mut self.loaded, &mut self.spare);
+        if self.loaded.len() == 0 {
+            self.register();
+            if self.pooled {
+                self.loaded = DEPOT.take().unwrap_or(Magazine::EMPTY);
+            }
+        }
+        self.loaded.take().unwrap_or_else(allocate_one)
+    }
+
+    /// Makes room for a block in `loaded`, if the thread keeps magazines.
+    #[cold]
+    fn make_room(&mut self) {
+        self.register();
+        if self.pooled && self.loaded.len() == tuning::MAGAZINE {
+            std::mem::swap(&mut self.loaded, &mut self.spare);
+            if self.loaded.len() == tuning::MAGAZINE {
+                give(std::mem::replace(&mut self.loaded, Magazine::EMPTY));
+            }
+        }
+    }
+
+    /// Sees to it that the thread gives its magazines back, unless it is past that.
+    fn register(&mut self) {
+        if !self.pooled && !cfg!(ripcord_no_pool) {
+            self.pooled = GIVE_BACK.try_with(|_| ()).is_ok();
+        }
+    }
+}
+
+fn allocate_one() -> Block {
+    // SAFETY: the layout is not empty.
+    let block = unsafe { std::alloc::alloc(LAYOUT) };
+    if block.is_null() {
+        handle_alloc_error(LAYOUT);
+    }
+    // The head word of a list has 48 bits for an address.
+    assert!(
+        block.addr() >> 48 == 0,
+        "an allocation outside the 48-bit address space"
+    );
+    block
+}
+
+/// Leaves a magazine to the depot, or its blocks to the allocator.
+fn give(magazine: Magazine) {
+    if let Err(mut magazine) = DEPOT.put(magazine) {
+        while let Some(block) = magazine.take() {
+            // SAFETY: every block came from `allocate_one`, and this one is in nobody's use.
+            unsafe { std::alloc::dealloc(block, LAYOUT) };
+        }
+    }
+}
+
+/// The thread's index, by which it picks its stripe of a node.
+#[inline]
+pub(crate) fn index() -> usize {
+    with(|local| {
+        if local.index == 0 {
+            local.index = THREADS.fetch_add(1, Ordering::Relaxed) + 1;
+        }
+        local.index - 1
+    })
+}
+
+/// How many stripes a node gets: the cores of this machine, up to a bound.
+pub(crate) fn stripes() -> usize {
+    match STRIPES.load(Ordering::Relaxed) {
+        0 => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            let stripes = cores.next_power_of_two().clamp(2, tuning::STRIPES_MAX);
+            STRIPES.store(stripes, Ordering::Relaxed);
+            stripes
+        }
+        stripes => stripes,
+    }
+}
+
+/// Notes a lost race on a list; `true`: they are so many that the node is worth stripes.
+#[cold]
+pub(crate) fn lost_race() -> bool {
+    with(|local| {
+        local.lost_races += 1;
+        let contended = local.lost_races >= tuning::CONTENTION_LIMIT;
+        if contended {
+            local.lost_races = 0;
+        }
+        contended
+    })
+}

@@ -1,0 +1,174 @@
+//! The end of an entry, and of its bytes. Loops, never recursion: a chain of a million ends in here (R6).
+//!
+//! An entry *has ended* when nobody can reach it by a handle or a registration any more. Its undertaker, the thread
+//! that found this, takes it off its parent, gives up HELD and releases its registration with the parent last (R2),
+//! which may end the parent in turn. Its *bytes* go when the last pin is given up, which may be much later (R10); a
+//! node's bytes take the LISTED pins of its list with them.
+//!
+//! Called by `tree`, `merge` and `waits`.
+
+use super::entry::{Chain, Entry, Kind, Limbo, Parent, ParentRef};
+use super::list::Removal;
+use super::node::{self, Link, Node};
+use super::state::Pin;
+use super::stripes::Stripe;
+
+/// Sees an ended entry, and whatever ends with it, off. Lock-free; drops causes, a panic contained.
+///
+/// # Safety
+///
+/// The entry has ended, HELD is the caller's, and this is its one burial.
+pub(crate) unsafe fn bury(entry: *mut Entry) {
+    let mut ended = Chain::<Limbo>::new();
+    let mut next = Some(entry);
+    while let Some(entry) = next {
+        // SAFETY: the caller's promise for the first; `bury_one` for all others.
+        let parent = unsafe { bury_one(entry, &mut ended) };
+        // R2: the last step, and the parent may go with it.
+        // SAFETY: the registration was the entry's, which gave it to us.
+        let parent = parent.and_then(|parent| unsafe { release(parent) });
+        next = parent.map(<*mut Node>::cast).or_else(|| ended.pop());
+    }
+}
+
+/// Takes an ended entry out of the tree. Answers with the registration that is left to release; puts the links of a
+/// merged node, which end with it, on `ended`.
+///
+/// # Safety
+///
+/// As [`bury`].
+unsafe fn bury_one(entry: *mut Entry, ended: &mut Chain<Limbo>) -> Option<Parent> {
+    // SAFETY: HELD is ours.
+    let this = unsafe { Entry::at(entry) };
+    let parent = this.parent();
+    if this.kind().is_node() {
+        // SAFETY: HELD is ours.
+        let node = unsafe { Node::at(entry.cast()) };
+        // SAFETY: it has ended: nobody asks for its cause.
+        unsafe { node.cause.clear() };
+        let mut link = node.links();
+        while !link.is_null() {
+            // SAFETY: a merged node has HELD of its links.
+            let sibling = unsafe { Link::at(link) }.sibling;
+            // SAFETY: not yet off its list, its `limbo` word is in no use.
+            unsafe { ended.push(link.cast()) };
+            link = sibling;
+        }
+    }
+    let listed = this.state().load().is_listed();
+    // SAFETY: the entry's registration keeps the parent.
+    let removal = match unsafe { parent.branch() } {
+        // SAFETY: listed there, and this is its one removal.
+        Some(branch) if listed => unsafe { branch.remove(entry) },
+        _ => Removal::LEFT,
+    };
+    reclaim_limbo(removal.limbo);
+    let pin = if removal.unlinked {
+        Pin::HeldAndListed
+    } else {
+        Pin::Held
+    };
+    if this.state().unpin(pin) {
+        // SAFETY: the last pin was ours.
+        unsafe { reclaim(entry) };
+    }
+    (!removal.released).then_some(parent)
+}
+
+/// Gives back the registration of an entry; answers with the node that ended by it.
+///
+/// # Safety
+///
+/// The registration is the caller's.
+unsafe fn release(parent: Parent) -> Option<*mut Node> {
+    match parent.get() {
+        ParentRef::Background | ParentRef::Todo => None,
+        ParentRef::Node(node) => {
+            // SAFETY: the registration keeps the node until it is released.
+            unsafe { Node::at(node) }.branch.release().then_some(node)
+        }
+        ParentRef::Stripe(stripe) => {
+            // SAFETY: the registration keeps the stripe until it is released.
+            let this = unsafe { Stripe::at(stripe) };
+            let node = this.node();
+            // SAFETY: a stripe that comes to its end still counts on its node.
+            let ended = this.branch.release() && unsafe { Node::at(node) }.branch.unregister(1);
+            ended.then_some(node)
+        }
+    }
+}
+
+/// Gives back the registrations that stand for the handles, the last of which is gone; `true`: the node has ended.
+///
+/// # Safety
+///
+/// The caller had the last handle.
+pub(crate) unsafe fn orphan(node: *mut Node) -> bool {
+    // SAFETY: HELD is the caller's.
+    let this = unsafe { Node::at(node) };
+    if let Some(stripes) = this.stripes.get() {
+        // SAFETY: the node keeps its stripes.
+        for stripe in unsafe { stripes.iter() } {
+            // SAFETY: as above.
+            if unsafe { Stripe::at(stripe) }.branch.orphan() {
+                // The handles' own registration is still there: not the last.
+                let _ = this.branch.unregister(1);
+            }
+        }
+    }
+    this.branch.orphan()
+}
+
+/// Gives up the LISTED pins of what a removal unlinked for others.
+pub(crate) fn reclaim_limbo(mut limbo: Chain<Limbo>) {
+    while let Some(entry) = limbo.pop() {
+        // SAFETY: LISTED is ours, by the chain.
+        if unsafe { Entry::at(entry) }.state().unpin(Pin::Listed) {
+            // SAFETY: the last pin was ours.
+            unsafe { reclaim(entry) };
+        }
+    }
+}
+
+/// Frees an entry's bytes, and those that go with them.
+///
+/// # Safety
+///
+/// The last pin on the entry was the caller's.
+unsafe fn reclaim(entry: *mut Entry) {
+    let mut dead = Chain::<Limbo>::new();
+    let mut next = Some(entry);
+    while let Some(entry) = next {
+        let mut unpin = |entry: *mut Entry, pin: Pin| {
+            // SAFETY: the pin is ours: of a list that is being dissolved, or of a link that is being freed.
+            if unsafe { Entry::at(entry) }.state().unpin(pin) {
+                // SAFETY: the last pin was ours, so all its words are.
+                unsafe { dead.push(entry) };
+            }
+        };
+        // SAFETY: the last pin was ours.
+        match unsafe { Entry::at(entry) }.kind() {
+            Kind::Cancel | Kind::Merged => {
+                // SAFETY: the last pin was ours.
+                let node = unsafe { Node::at(entry.cast()) };
+                // SAFETY: nobody has a pin, so nobody uses the lists.
+                unsafe { node.branch.dissolve(|entry| unpin(entry, Pin::Listed)) };
+                if let Some(stripes) = node.stripes.get() {
+                    // SAFETY: the node still has its stripes.
+                    for stripe in unsafe { stripes.iter() } {
+                        // SAFETY: as above.
+                        let stripe = unsafe { Stripe::at(stripe) };
+                        // SAFETY: as the node's own.
+                        unsafe { stripe.branch.dissolve(|entry| unpin(entry, Pin::Listed)) };
+                    }
+                }
+            }
+            // SAFETY: the last pin was ours.
+            Kind::Link => unpin(unsafe { Link::at(entry.cast()) }.target.cast(), Pin::Link),
+            Kind::Waiter => {}
+        }
+        // SAFETY: the last pin was ours, and the lists are dissolved.
+        unsafe { node::free(entry) };
+        next = dead.pop();
+    }
+}

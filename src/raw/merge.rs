@@ -1,0 +1,163 @@
+//! Merged nodes: a child of the first parent that can be done, with a link from each further one.
+//!
+//! ```text
+//!   P1            P2            P3
+//!    │ child       │ link        │ link      each link pins the bytes of T and counts on its parent
+//!    └────► T ◄────┴─────────────┘           T.links: link ─sibling─► link
+//! ```
+//!
+//! Called by the facade.
+
+use super::entry::{Entry, Kind};
+use super::node::{Link, Node};
+use super::state::Announce;
+use super::{tree, walk};
+use crate::tuning;
+use std::collections::HashSet;
+use std::ptr;
+
+/// Distinct parents up to which the chain of links is searched for one named twice; beyond, a set is kept.
+const SEARCHED: usize = 32;
+
+/// A merged node in the making; dropped in the middle, it leaves nothing.
+#[derive(Debug)]
+pub(crate) struct Merging {
+    /// Null before the first parent; one handle of it is ours.
+    node: *mut Node,
+    links: usize,
+    parents: usize,
+    seen: HashSet<*mut Node>,
+}
+
+impl Merging {
+    pub(crate) fn new() -> Self {
+        Self {
+            node: ptr::null_mut(),
+            links: 0,
+            parents: 0,
+            seen: HashSet::new(),
+        }
+    }
+
+    /// One parent more; nothing, if it is there already or a parent before it is done. Lock-free.
+    ///
+    /// # Safety
+    ///
+    /// The caller has a handle of `parent`.
+    pub(crate) unsafe fn add(&mut self, parent: *mut Node) {
+        if self.node.is_null() {
+            // SAFETY: the caller's promise.
+            self.node = unsafe { tree::derive(parent, Kind::Merged, 1) };
+            self.parents = 1;
+            return;
+        }
+        // SAFETY: one handle of it is ours.
+        let done = unsafe { tree::err(self.node) }.is_some();
+        if done || !self.is_new(parent) {
+            return;
+        }
+        if self.links == tuning::LINKS_MAX {
+            self.extend();
+        }
+        // SAFETY: the caller's promise; a handle of the node is ours.
+        unsafe { self.link(parent) };
+        self.parents += 1;
+        self.links += 1;
+    }
+
+    /// The node, with the one handle that is now the caller's; `None`: no parent was added.
+    pub(crate) fn finish(mut self) -> Option<*mut Node> {
+        let node = std::mem::replace(&mut self.node, ptr::null_mut());
+        (!node.is_null()).then_some(node)
+    }
+
+    fn is_new(&mut self, parent: *mut Node) -> bool {
+        if self.parents > SEARCHED {
+            if self.seen.is_empty() {
+                self.seen = self.named().collect();
+            }
+            return self.seen.insert(parent);
+        }
+        !self.named().any(|named| named == parent)
+    }
+
+    fn named(&self) -> impl Iterator<Item = *mut Node> {
+        // SAFETY: a handle of the node is ours.
+        unsafe { parents(self.node) }
+    }
+
+    /// Continues on a child of the node, whose state word has no room for more links.
+    #[cold]
+    fn extend(&mut self) {
+        // SAFETY: a handle of the node is ours.
+        let child = unsafe { tree::derive(self.node, Kind::Merged, 1) };
+        // SAFETY: the handle is ours; the child's registration keeps the node.
+        unsafe { tree::release(self.node) };
+        self.node = child;
+        self.links = 0;
+    }
+
+    /// # Safety
+    ///
+    /// The caller has a handle of `parent`; `self` has one of the node.
+    unsafe fn link(&mut self, parent: *mut Node) {
+        // SAFETY: the caller's promise.
+        let (node, from) = unsafe { (Node::at(self.node), Node::at(parent)) };
+        let live = !from.state().announce(Announce::Entries).is_done();
+        // SAFETY: the caller's promise.
+        let at = unsafe { tree::place(parent) };
+        let link = Link::allocate(at, self.node, node.links(), live);
+        node.state().pin_link();
+        // SAFETY: we are the creator.
+        unsafe { node.set_links(link) };
+        // SAFETY: the link is new, LISTED if it is to be listed, and made for that place.
+        if live && unsafe { tree::list(parent, at, link.cast()) }.is_ok() {
+            return;
+        }
+        // SAFETY: the caller's promise.
+        unsafe { tree::register(at) };
+        if let Some(error) = from.state().load().err() {
+            // SAFETY: a handle of the node is ours.
+            let end = unsafe { walk::via(self.node, parent, error) };
+            // SAFETY: in no list; its bytes are ours.
+            unsafe { Link::at(link) }
+                .entry()
+                .state()
+                .end_unpublished(end);
+            // Nobody waits on a node that is in the making, and nothing is below it: there is nobody to tell.
+            let _ = node.state().end(end);
+        }
+    }
+}
+
+impl Drop for Merging {
+    fn drop(&mut self) {
+        if !self.node.is_null() {
+            // SAFETY: the handle is ours.
+            unsafe { tree::release(self.node) };
+        }
+    }
+}
+
+/// The parents of a node: the one it is a child of, then those that link to it, the newest first; none of a child of
+/// a background.
+///
+/// # Safety
+///
+/// The caller keeps the node, and with it its parents, as long as it uses the answer.
+pub(crate) unsafe fn parents(node: *mut Node) -> impl Iterator<Item = *mut Node> {
+    // SAFETY: the caller's promise.
+    let mut link = unsafe { Node::at(node) }.links();
+    let links = std::iter::from_fn(move || {
+        (!link.is_null()).then(|| {
+            let entry: *mut Entry = link.cast();
+            // SAFETY: the node has HELD of its links.
+            link = unsafe { Link::at(link) }.sibling;
+            entry
+        })
+    });
+    std::iter::once(node.cast())
+        .chain(links)
+        // SAFETY: as above; their registrations keep their parents.
+        .filter_map(|entry| unsafe { Entry::at(entry).parent().to_node() })
+}

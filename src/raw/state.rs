@@ -1,0 +1,399 @@
+//! The state word of an entry: whether and how it ended, what is registered on it, who keeps its bytes, and its
+//! handles. This file owns every bit of it; no other names one.
+//!
+//! ```text
+//!  63        32 31      12 11   10    9      8    7          6       5        4       3  2   1       0
+//! | handles    | links    | - | ARMED LISTED HELD PROPAGATED CHANNEL SLEEPERS ENTRIES CAUSE  EXPIRED DONE |
+//! ```
+//!
+//! | bits | set by | cleared by | says |
+//! |---|---|---|---|
+//! | DONE, EXPIRED, CAUSE | one CAS, by whoever ends the entry (R12) | never | how it ended and where the cause is |
+//! | ENTRIES, SLEEPERS, CHANNEL | who installs one, before it looks (install, then look) | never | whom to tell |
+//! | PROPAGATED | who marks a leaf, or leaves a subtree that is marked (R7) | never | all below is done |
+//! | HELD | creation | the undertaker | the handles, then the undertaker, use the bytes |
+//! | LISTED | creation | who unlinked it, or its parent's end | the parent's list points here |
+//! | links | a merge, for each link | the end of that link's bytes | links of other parents point here |
+//! | handles | `acquire` | `release` | how many handles there are; the low half stays still under them, so a sleeper on it is not disturbed |
+
+use crate::error::Error;
+use crate::sync::{AtomicUsize, Ordering};
+use crate::tuning;
+use std::fmt;
+
+const DONE: usize = 1 << 0;
+const EXPIRED: usize = 1 << 1;
+const CAUSE_SHIFT: u32 = 2;
+const CAUSE: usize = 3 << CAUSE_SHIFT;
+const HAS_ENTRIES: usize = 1 << 4;
+const HAS_SLEEPERS: usize = 1 << 5;
+const HAS_CHANNEL: usize = 1 << 6;
+const PROPAGATED: usize = 1 << 7;
+const HELD: usize = 1 << 8;
+const LISTED: usize = 1 << 9;
+const LINK_SHIFT: u32 = 12;
+const LINK_ONE: usize = 1 << LINK_SHIFT;
+const LINKS: usize = ((1 << 20) - 1) << LINK_SHIFT;
+const HANDLE_SHIFT: u32 = 32;
+const HANDLE_ONE: usize = 1 << HANDLE_SHIFT;
+const PINS: usize = HELD | LISTED | LINKS;
+
+const _: () = assert!(usize::BITS == 64, "ripcord is for 64-bit systems");
+const _: () = assert!(tuning::LINKS_MAX == LINKS >> LINK_SHIFT);
+const _: () = assert!(tuning::HANDLES_MAX <= usize::MAX >> (HANDLE_SHIFT + 1));
+
+/// Where the cause of an ended entry is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CauseAt {
+    /// Nowhere: the cause is the `Error`.
+    Plain,
+    /// In the node's own slot.
+    Slot,
+    /// Where the parent's is.
+    Inherited,
+}
+
+/// How an entry ends: what its one deciding CAS writes (R12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) error: Error,
+    pub(crate) cause_at: CauseAt,
+}
+
+impl End {
+    pub(crate) const CANCELED: Self = Self {
+        error: Error::Canceled,
+        cause_at: CauseAt::Plain,
+    };
+
+    fn bits(self) -> usize {
+        let cause = match self.cause_at {
+            CauseAt::Plain => 0,
+            CauseAt::Slot => 1,
+            CauseAt::Inherited => 2,
+        };
+        DONE | (cause << CAUSE_SHIFT) | if self.error.is_timeout() { EXPIRED } else { 0 }
+    }
+}
+
+/// Something that keeps an entry's bytes (R10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pin {
+    /// The handles, then their undertaker.
+    Held,
+    /// The parent's list.
+    Listed,
+    /// A link of a merged node.
+    Link,
+    /// Both of the above that the undertaker of an unlinked entry has.
+    HeldAndListed,
+}
+
+/// What is installed on an entry and wants telling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Announce {
+    Entries,
+    Sleepers,
+    Channel,
+}
+
+impl Announce {
+    const fn bit(self) -> usize {
+        match self {
+            Self::Entries => HAS_ENTRIES,
+            Self::Sleepers => HAS_SLEEPERS,
+            Self::Channel => HAS_CHANNEL,
+        }
+    }
+}
+
+/// The word as it was at one moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Snapshot(usize);
+
+impl Snapshot {
+    #[inline(always)]
+    pub(crate) const fn is_done(self) -> bool {
+        self.0 & DONE != 0
+    }
+
+    #[inline(always)]
+    pub(crate) const fn err(self) -> Option<Error> {
+        if self.0 & DONE == 0 {
+            None
+        } else if self.0 & EXPIRED == 0 {
+            Some(Error::Canceled)
+        } else {
+            Some(Error::DeadlineExceeded)
+        }
+    }
+
+    /// How it ended; `None` while it has not.
+    pub(crate) const fn end(self) -> Option<End> {
+        match self.err() {
+            None => None,
+            Some(error) => Some(End {
+                error,
+                cause_at: match (self.0 & CAUSE) >> CAUSE_SHIFT {
+                    0 => CauseAt::Plain,
+                    1 => CauseAt::Slot,
+                    _ => CauseAt::Inherited,
+                },
+            }),
+        }
+    }
+
+    /// What a child of an entry that ended so is marked with: the same error, the cause to be asked of the parent.
+    pub(crate) fn inherited(self) -> Option<End> {
+        self.err().map(|error| End {
+            error,
+            cause_at: CauseAt::Inherited,
+        })
+    }
+
+    pub(crate) const fn has(self, what: Announce) -> bool {
+        self.0 & what.bit() != 0
+    }
+
+    /// Whether somebody beside the entries of its list waits for it to end.
+    pub(crate) const fn has_waits(self) -> bool {
+        self.0 & (HAS_SLEEPERS | HAS_CHANNEL) != 0
+    }
+
+    pub(crate) const fn is_propagated(self) -> bool {
+        self.0 & PROPAGATED != 0
+    }
+
+    pub(crate) const fn is_listed(self) -> bool {
+        self.0 & LISTED != 0
+    }
+
+    pub(crate) const fn links(self) -> usize {
+        (self.0 & LINKS) >> LINK_SHIFT
+    }
+
+    pub(crate) const fn handles(self) -> usize {
+        self.0 >> HANDLE_SHIFT
+    }
+
+    /// The half a blocked thread sleeps on.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code))]
+    pub(crate) const fn low_half(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Whether exactly one handle is left and nothing was ever registered: whoever has that handle is alone.
+    const fn is_sole_handle(self) -> bool {
+        self.handles() == 1 && !self.has(Announce::Entries)
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flags = [
+            (HAS_ENTRIES, "entries"),
+            (HAS_SLEEPERS, "sleepers"),
+            (HAS_CHANNEL, "channel"),
+            (PROPAGATED, "propagated"),
+            (HELD, "held"),
+            (LISTED, "listed"),
+        ];
+        f.debug_struct("State")
+            .field("end", &self.end())
+            .field("handles", &self.handles())
+            .field("links", &self.links())
+            .field(
+                "flags",
+                &flags
+                    .iter()
+                    .filter(|(bit, _)| self.0 & bit != 0)
+                    .map(|(_, name)| *name)
+                    .collect::<Vec<_>>(),
+            )
+            .finish()
+    }
+}
+
+/// What giving up one handle leaves to do.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Released {
+    /// There are other handles.
+    Shared,
+    /// It was the last; entries may still count on the node: it is to be orphaned.
+    LastWithEntries,
+    /// It was the last and nothing counts on the node: it has ended.
+    Last,
+}
+
+/// The state word.
+#[derive(Debug)]
+pub(crate) struct State(AtomicUsize);
+
+impl State {
+    /// A live entry with `handles` handles. `listed`: it is about to be pushed on a list.
+    pub(crate) fn new(handles: usize, listed: bool) -> Self {
+        let listed = if listed { LISTED } else { 0 };
+        Self(AtomicUsize::new(handles << HANDLE_SHIFT | HELD | listed))
+    }
+
+    /// ORDERING: Acquire pairs with the Release of the CAS in `end`: what the one who ended it did before, the slot
+    /// filled above all, is seen by who sees it done.
+    #[inline(always)]
+    pub(crate) fn load(&self) -> Snapshot {
+        Snapshot(self.0.load(Ordering::Acquire))
+    }
+
+    /// The word itself, for the futex.
+    pub(crate) fn word(&self) -> &AtomicUsize {
+        &self.0
+    }
+
+    /// Gives the word its end before anybody else can see it: a context derived from one that is done.
+    ///
+    /// ORDERING: Relaxed; whoever gets a handle to another thread publishes it.
+    pub(crate) fn end_unpublished(&self, end: End) {
+        let word = self.0.load(Ordering::Relaxed);
+        self.0.store(
+            (word & !LISTED) | end.bits() | PROPAGATED,
+            Ordering::Relaxed,
+        );
+    }
+
+    /// Says that something was installed or is about to be, and answers with a word that has the bit: DONE in it means
+    /// 'do it yourself'. Not DONE means that whoever ends the entry will see the bit, for both are on this one word.
+    ///
+    /// The bit is never cleared, so a word that shows it is as good as setting it, and the state line of a hot root is
+    /// only read.
+    ///
+    /// ORDERING: Acquire as in `load`; Release so that who ends the entry sees what was installed.
+    #[inline]
+    pub(crate) fn announce(&self, what: Announce) -> Snapshot {
+        let seen = self.load();
+        if seen.has(what) {
+            return seen;
+        }
+        let before = self.0.fetch_or(what.bit(), Ordering::AcqRel);
+        Snapshot(before | what.bit())
+    }
+
+    /// Ends the entry, if it has not ended: `Ok` with the word before for the one who does, `Err` with the word for
+    /// all others. With nothing on its list it is PROPAGATED by the same CAS.
+    ///
+    /// ORDERING: Release publishes the slot to `load`; Acquire sees what was installed before the announcement.
+    pub(crate) fn end(&self, end: End) -> Result<Snapshot, Snapshot> {
+        let mut seen = self.load();
+        loop {
+            if seen.is_done() {
+                return Err(seen);
+            }
+            let propagated = if seen.has(Announce::Entries) {
+                0
+            } else {
+                PROPAGATED
+            };
+            let new = seen.0 | end.bits() | propagated;
+            match self
+                .0
+                .compare_exchange_weak(seen.0, new, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => return Ok(seen),
+                Err(now) => seen = Snapshot(now),
+            }
+        }
+    }
+
+    /// `end` and `release` in one RMW, for a guard whose node has nobody to tell. `None`: not done, for there is
+    /// somebody, or it was done before.
+    pub(crate) fn end_and_release(&self, end: End) -> Option<Released> {
+        let seen = self.load();
+        if seen.is_done() || seen.has(Announce::Entries) || seen.has_waits() {
+            return None;
+        }
+        if seen.is_sole_handle() {
+            return Some(Released::Last);
+        }
+        // ORDERING: AcqRel as in `end` and `release`. One try: a failure is contention, and the long way copes.
+        let new = (seen.0 | end.bits() | PROPAGATED) - HANDLE_ONE;
+        self.0
+            .compare_exchange(seen.0, new, Ordering::AcqRel, Ordering::Relaxed)
+            .ok()
+            .map(|_| {
+                debug_assert!(seen.handles() > 1);
+                Released::Shared
+            })
+    }
+
+    /// Says that all below this entry is done (R7, post-order).
+    ///
+    /// ORDERING: Release pairs with `load` by another walker that turns back here: every mark below is visible to who
+    /// sees the bit.
+    pub(crate) fn propagate(&self) {
+        self.0.fetch_or(PROPAGATED, Ordering::Release);
+    }
+
+    /// One more handle, from one that exists. Aborts on overflow.
+    ///
+    /// ORDERING: Relaxed as in `Arc`: the new handle comes from one that keeps the node.
+    #[inline]
+    pub(crate) fn acquire(&self) {
+        let before = Snapshot(self.0.fetch_add(HANDLE_ONE, Ordering::Relaxed));
+        if before.handles() >= tuning::HANDLES_MAX {
+            std::process::abort();
+        }
+    }
+
+    /// Gives up one handle. Who is seen to be the last takes no RMW: nobody else is left to race with.
+    ///
+    /// ORDERING: Release so that the last handle's undertaker sees what the others did, Acquire for that one.
+    #[inline]
+    pub(crate) fn release(&self) -> Released {
+        let seen = self.load();
+        let last = if seen.handles() == 1 {
+            seen
+        } else {
+            let before = Snapshot(self.0.fetch_sub(HANDLE_ONE, Ordering::AcqRel));
+            debug_assert!(before.handles() >= 1);
+            if before.handles() > 1 {
+                return Released::Shared;
+            }
+            before
+        };
+        if last.has(Announce::Entries) {
+            Released::LastWithEntries
+        } else {
+            Released::Last
+        }
+    }
+
+    /// One more link points here. The caller keeps the node by a handle.
+    pub(crate) fn pin_link(&self) {
+        let before = Snapshot(self.0.fetch_add(LINK_ONE, Ordering::Relaxed));
+        debug_assert!(before.links() < tuning::LINKS_MAX);
+    }
+
+    /// Gives up a pin; `true`: it was the last, and the bytes are the caller's (R1, R10). Its one RMW is the caller's
+    /// last use of the entry otherwise, and none is needed where nobody else has a pin.
+    ///
+    /// ORDERING: Release so that who frees the bytes sees every use of them, Acquire for that one.
+    pub(crate) fn unpin(&self, pin: Pin) -> bool {
+        let (pins, left) = match pin {
+            Pin::Held => (HELD, PINS & !HELD),
+            Pin::Listed => (LISTED, PINS & !LISTED),
+            Pin::HeldAndListed => (HELD | LISTED, LINKS),
+            Pin::Link => {
+                let before = self.0.fetch_sub(LINK_ONE, Ordering::AcqRel);
+                debug_assert!(before & LINKS != 0);
+                return before & PINS == LINK_ONE;
+            }
+        };
+        let seen = self.0.load(Ordering::Acquire);
+        debug_assert_eq!(seen & pins, pins, "a pin given up twice");
+        if seen & left == 0 {
+            // Nobody else keeps the bytes, and pins are only made from pins.
+            return true;
+        }
+        let before = self.0.fetch_and(!pins, Ordering::AcqRel);
+        before & left == 0
+    }
+}

@@ -1,0 +1,256 @@
+//! A node as a child and as a parent: derive, look, clone, drop.
+//!
+//! Called by the facade; `merge` and `waits` list their entries through [`list`].
+
+use super::bury;
+use super::entry::{Entry, Kind, Parent};
+use super::list::{Branch, Closed};
+use super::node::{Link, Node};
+use super::slot::Filled;
+use super::state::{Announce, CauseAt, End, Released, State};
+use super::stripes::Stripe;
+use crate::cause::Cause;
+use crate::error::Error;
+use crate::local;
+
+/// A child of a background, with `handles` handles.
+pub(crate) fn root(background: Parent, handles: usize) -> *mut Node {
+    Node::allocate(Kind::Cancel, background, 1, State::new(handles, false))
+}
+
+/// A child of `parent` with `handles` handles; born done if the parent is. Lock-free; allocates where the pool is
+/// empty.
+///
+/// # Safety
+///
+/// The caller has a handle of `parent`.
+pub(crate) unsafe fn derive(parent: *mut Node, kind: Kind, handles: usize) -> *mut Node {
+    // SAFETY: the caller's promise.
+    let this = unsafe { Node::at(parent) };
+    let live = !this.state().announce(Announce::Entries).is_done();
+    // SAFETY: the caller's promise.
+    let at = unsafe { place(parent) };
+    let node = Node::allocate(
+        kind,
+        at,
+        this.entry().place().saturating_add(1),
+        State::new(handles, live),
+    );
+    // SAFETY: the caller's promise; the node is new, and LISTED if it is to be listed.
+    let listed = live && unsafe { list(parent, at, node.cast()) }.is_ok();
+    if !listed {
+        // SAFETY: the caller's promise.
+        unsafe { register(at) };
+        if let Some(end) = this.state().load().inherited() {
+            // SAFETY: new, and seen by nobody else.
+            unsafe { Node::at(node) }.state().end_unpublished(end);
+        }
+    }
+    node
+}
+
+/// Where the calling thread's next entry of `parent` goes.
+///
+/// # Safety
+///
+/// The caller keeps `parent`.
+pub(crate) unsafe fn place(parent: *mut Node) -> Parent {
+    // SAFETY: the caller's promise.
+    match unsafe { Node::at(parent) }.stripes.get() {
+        None => Parent::node(parent),
+        Some(stripes) => {
+            // SAFETY: the node keeps its stripes.
+            let index = local::index() % unsafe { stripes.count() };
+            // SAFETY: below the count.
+            Parent::stripe(unsafe { stripes.get(index) })
+        }
+    }
+}
+
+/// Lists and registers an entry at a place of `parent`, which has announced entries; gives the node stripes if its
+/// lists are fought over.
+///
+/// # Safety
+///
+/// The caller has a handle of `parent`, of which `at` is a place; the entry is new, LISTED and made for that place.
+pub(crate) unsafe fn list(parent: *mut Node, at: Parent, entry: *mut Entry) -> Result<(), Closed> {
+    // SAFETY: the caller's promise.
+    let branch = unsafe { at.branch() }.ok_or(Closed)?;
+    // SAFETY: the caller's promise.
+    let pushed = unsafe { branch.push(entry) }?;
+    bury::reclaim_limbo(pushed.limbo);
+    if pushed.contended {
+        // SAFETY: the caller's promise.
+        unsafe { inflate(parent) };
+    }
+    Ok(())
+}
+
+/// Registers an entry that is not listed, because its parent is done.
+///
+/// # Safety
+///
+/// As [`list`].
+pub(crate) unsafe fn register(at: Parent) {
+    // SAFETY: the caller's promise.
+    if let Some(branch) = unsafe { at.branch() } {
+        branch.register(1);
+    }
+}
+
+/// Gives a node stripes, once.
+///
+/// # Safety
+///
+/// The caller has a handle.
+#[cold]
+pub(crate) unsafe fn inflate(node: *mut Node) {
+    // SAFETY: the caller's promise.
+    let this = unsafe { Node::at(node) };
+    this.stripes.install(
+        node,
+        local::stripes(),
+        |count| this.branch.register(count),
+        |count| {
+            // The handles' registration is still there: not the last.
+            let _ = this.branch.unregister(count);
+        },
+    );
+}
+
+/// Gives up a handle. Lock-free; the last one sees the node off.
+///
+/// # Safety
+///
+/// The handle is the caller's.
+#[inline]
+pub(crate) unsafe fn release(node: *mut Node) {
+    // SAFETY: the caller's promise.
+    let released = unsafe { Node::at(node) }.state().release();
+    // SAFETY: it was the caller's handle that was released.
+    unsafe { released_handle(node, released) };
+}
+
+/// Gives up the handle of a guard; `false`: the node is to be cancelled first. For a node that nobody waits on, it is
+/// ended and released in one RMW; a last handle with nothing registered need not end it at all.
+///
+/// # Safety
+///
+/// As [`release`].
+#[inline]
+pub(crate) unsafe fn end_and_release(node: *mut Node) -> bool {
+    // SAFETY: the caller's promise.
+    match unsafe { Node::at(node) }
+        .state()
+        .end_and_release(End::CANCELED)
+    {
+        None => false,
+        Some(released) => {
+            // SAFETY: as in `release`.
+            unsafe { released_handle(node, released) };
+            true
+        }
+    }
+}
+
+/// # Safety
+///
+/// A handle of the caller's was released with this answer.
+#[inline]
+unsafe fn released_handle(node: *mut Node, released: Released) {
+    // SAFETY: the last handle's HELD is ours now.
+    let ended = match released {
+        Released::Shared => false,
+        Released::Last => true,
+        // SAFETY: it was the last handle.
+        Released::LastWithEntries => unsafe { bury::orphan(node) },
+    };
+    if ended {
+        // SAFETY: no handle and no registration is left.
+        unsafe { bury::bury(node.cast()) };
+    }
+}
+
+/// Why a node ended; `None` while it has not. Wait-free; a step for each level up to the one that was cancelled.
+///
+/// # Safety
+///
+/// The caller has a handle.
+pub(crate) unsafe fn cause(node: *mut Node) -> Option<Cause> {
+    let mut node = node;
+    loop {
+        // SAFETY: the caller's handle keeps the first, each one's registration the next.
+        let this = unsafe { Node::at(node) };
+        let end = this.state().load().end()?;
+        node = match end.cause_at {
+            CauseAt::Plain => return Some(end.error.into()),
+            // SAFETY: as above.
+            CauseAt::Inherited => unsafe { this.entry().parent().to_node() }?,
+            // SAFETY: as above; it has not ended.
+            CauseAt::Slot => match unsafe { this.cause.get() }? {
+                Filled::Given(cause) => return Some(cause),
+                Filled::Via(parent) => parent,
+            },
+        };
+    }
+}
+
+/// How many children and links, not done, are registered with a node. Walks, and tidies; where another thread is at
+/// that, the answer is a count of registrations, waits among them.
+///
+/// # Safety
+///
+/// The caller has a handle.
+pub(crate) unsafe fn child_count(node: *mut Node) -> usize {
+    // SAFETY: the caller's promise.
+    let this = unsafe { Node::at(node) };
+    if this.state().load().is_done() {
+        return 0;
+    }
+    let stripes = this.stripes.get();
+    // SAFETY: the node keeps its stripes.
+    let own = 1 + stripes.map_or(0, |stripes| unsafe { stripes.count() });
+    let mut total = count_in(&this.branch, own);
+    if let Some(stripes) = stripes {
+        // SAFETY: as above.
+        for stripe in unsafe { stripes.iter() } {
+            // SAFETY: as above.
+            total += count_in(&unsafe { Stripe::at(stripe) }.branch, 1);
+        }
+    }
+    total
+}
+
+/// `own`: the registrations of the branch that stand for no entry.
+fn count_in(branch: &Branch, own: usize) -> usize {
+    match branch.count(counts) {
+        Some((count, limbo)) => {
+            bury::reclaim_limbo(limbo);
+            count
+        }
+        None => branch.registrations().saturating_sub(own),
+    }
+}
+
+fn counts(entry: *mut Entry) -> bool {
+    // SAFETY: `Branch::count` hands out listed entries, pinned while it owns the list.
+    let this = unsafe { Entry::at(entry) };
+    let context = match this.kind() {
+        Kind::Waiter => return false,
+        Kind::Cancel | Kind::Merged => entry.cast(),
+        // SAFETY: as above; and a link pins its target.
+        Kind::Link => unsafe { Link::at(entry.cast()) }.target,
+    };
+    // SAFETY: as above.
+    !unsafe { Node::at(context) }.state().load().is_done()
+}
+
+/// How a node ended; `None` while it has not.
+///
+/// # Safety
+///
+/// The caller keeps the node.
+pub(crate) unsafe fn err(node: *mut Node) -> Option<Error> {
+    // SAFETY: the caller's promise.
+    unsafe { Node::at(node) }.state().load().err()
+}

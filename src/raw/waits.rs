@@ -1,0 +1,118 @@
+//! Those who wait for a node's end: waiter records, blocked threads, its channel; and how they are told.
+//!
+//! Install, then look: each installs itself, announces it on the state word and looks at what that says, so either
+//! whoever ends the node sees the announcement or the installer sees the end.
+//!
+//! Called by `handle` and the facade.
+
+use super::bury;
+use super::entry::{Entry, Kind};
+use super::node::{Node, Waiter};
+use super::state::{Announce, Snapshot};
+use super::tree;
+use super::walk::Ended;
+use crate::sync::{Channel, contain, futex};
+
+/// Tells everybody who waits on what one cancel has ended: wakers, blocked threads, channels; then drops the cause that
+/// came too late. Calls code that is not ours, its panics contained.
+pub(crate) fn tell(mut ended: Ended<'_>) {
+    while let Some(entry) = ended.won.pop() {
+        // SAFETY: pinned by a closed list below that handle, or that node itself.
+        let this = unsafe { Entry::at(entry) };
+        if this.kind() == Kind::Waiter {
+            // SAFETY: as above.
+            if let Some(waker) = unsafe { Waiter::at(entry.cast()) }.waker.take() {
+                contain(|| waker.wake());
+            }
+            continue;
+        }
+        // SAFETY: as above.
+        let node = unsafe { Node::at(entry.cast()) };
+        let state = node.state().load();
+        if state.has(Announce::Sleepers) {
+            futex::wake_all(node.state().word());
+        }
+        if state.has(Announce::Channel) {
+            node.channel.disconnect();
+        }
+    }
+    contain(|| drop(ended.lost.take()));
+}
+
+/// A waiter record on the node, HELD by the caller; `None`: the node is done. Lock-free; allocates where the pool is
+/// empty.
+///
+/// # Safety
+///
+/// The caller has a handle.
+pub(crate) unsafe fn install(node: *mut Node) -> Option<*mut Waiter> {
+    // SAFETY: the caller's promise.
+    let this = unsafe { Node::at(node) };
+    if this.state().announce(Announce::Entries).is_done() {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    let at = unsafe { tree::place(node) };
+    let waiter = Waiter::allocate(at);
+    // SAFETY: the waiter is new, LISTED, and made for that place.
+    match unsafe { tree::list(node, at, waiter.cast()) } {
+        Ok(()) => Some(waiter),
+        Err(_closed) => {
+            // SAFETY: it is in no list; its bytes are ours, and it registered nowhere.
+            unsafe { super::node::free(waiter.cast()) };
+            None
+        }
+    }
+}
+
+/// Takes a waiter record away, with the waker in it. Lock-free; drops the waker, a panic contained.
+///
+/// # Safety
+///
+/// HELD is the caller's, and gone with this call.
+pub(crate) unsafe fn remove(waiter: *mut Waiter) {
+    // SAFETY: the caller's promise.
+    let waker = unsafe { Waiter::at(waiter) }.waker.take();
+    contain(|| drop(waker));
+    // SAFETY: the caller's promise.
+    unsafe { bury::bury(waiter.cast()) };
+}
+
+/// The node a waiter waits on, kept by the waiter's registration.
+///
+/// # Safety
+///
+/// HELD is the caller's.
+pub(crate) unsafe fn node_of(waiter: *mut Waiter) -> Option<*mut Node> {
+    // SAFETY: the caller's promise.
+    unsafe { Waiter::at(waiter).entry().parent().to_node() }
+}
+
+/// Announces a thread that is about to sleep on the state word; answers with the word it is to sleep on.
+///
+/// # Safety
+///
+/// The caller has a handle.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code))]
+pub(crate) unsafe fn announce_sleeper(node: *mut Node) -> Snapshot {
+    // SAFETY: the caller's promise.
+    unsafe { Node::at(node) }
+        .state()
+        .announce(Announce::Sleepers)
+}
+
+/// The node's channel, which is disconnected or will be. Allocates on first use.
+///
+/// # Safety
+///
+/// The caller has a handle, and keeps it as long as it uses the answer.
+pub(crate) unsafe fn channel<'a>(node: *mut Node) -> &'a Channel {
+    // SAFETY: the caller's promise.
+    let this = unsafe { Node::at(node) };
+    let channel = this.channel.get_or_make();
+    if this.state().announce(Announce::Channel).is_done() {
+        // Whoever ended the node may not have seen the channel.
+        this.channel.disconnect();
+    }
+    channel
+}

@@ -1,0 +1,240 @@
+//! The cancel walk: ends a node and all below it, whoever else is at work there.
+//!
+//! ```text
+//!  enter: close own list ─► visit each entry ─► close the stripes ─► visit each entry ─► PROPAGATED, up, next
+//!                             │ child, link's target: mark; not PROPAGATED: enter it
+//!                             │ waiter: mark
+//! ```
+//!
+//! Depth first, without recursion: the way back up is the parent pointer, or, where a link was followed, a stack of
+//! links. That stack, which a tree without merges does not need, is the one allocation a cancel makes. A node is left
+//! only when all below it is marked, links' targets too, and is then PROPAGATED, so that nobody need walk it again; a
+//! walker that finds one marked but not yet PROPAGATED walks it in turn, which is help and not waiting (R7).
+//!
+//! Nothing is told here: what this walk ended and somebody waits for comes back in [`Ended`] (R9). Everything on that
+//! chain is pinned by a closed list below the node the caller has a handle of, so it outlives the telling.
+//!
+//! Called by `handle`.
+
+use super::entry::{Chain, Entry, Kind, ParentRef, Won};
+use super::node::{Link, Node};
+use super::state::{Announce, CauseAt, End};
+use super::stripes::Stripe;
+use crate::cause::Cause;
+use crate::error::Error;
+use std::marker::PhantomData;
+
+/// What a cancel ended and is still to tell.
+///
+/// It borrows the handle by which it was ended: that, and the closed lists below, pin what is on the chain.
+#[must_use = "those who wait are to be told"]
+#[derive(Debug)]
+pub(crate) struct Ended<'a> {
+    pub(crate) won: Chain<Won>,
+    /// How many contexts this call ended.
+    pub(crate) contexts: usize,
+    /// The cause given, where another was first: to be dropped last, for its drop is not ours.
+    pub(crate) lost: Option<Cause>,
+    pub(crate) handle: PhantomData<&'a ()>,
+}
+
+/// Ends a node, as cancelled, and everything below it. Lock-free; calls nothing that is not ours.
+///
+/// # Safety
+///
+/// The caller has a handle of the node, and keeps it for `'a`.
+pub(crate) unsafe fn cancel<'a>(node: *mut Node, cause: Option<Cause>) -> Ended<'a> {
+    // SAFETY: the caller's promise.
+    let this = unsafe { Node::at(node) };
+    let mut walk = Walk::new();
+    let (end, lost) = match cause {
+        None => (End::CANCELED, None),
+        Some(cause) if this.state().load().is_done() => (End::CANCELED, Some(cause)),
+        Some(cause) => {
+            let lost = this.cause.give(cause).err();
+            (slot_end(this).unwrap_or(End::CANCELED), lost)
+        }
+    };
+    // SAFETY: the caller's promise.
+    if unsafe { walk.mark(node, end) } {
+        // SAFETY: the caller's promise; it is marked.
+        unsafe { walk.below(node) };
+    }
+    Ended {
+        won: walk.won,
+        contexts: walk.contexts,
+        lost,
+        handle: PhantomData,
+    }
+}
+
+/// The end that goes with what is in a node's cause slot (R12): whoever finds it filled finishes that one's CAS.
+fn slot_end(node: &Node) -> Option<End> {
+    node.cause.error().map(|error| End {
+        error,
+        cause_at: CauseAt::Slot,
+    })
+}
+
+struct Walk {
+    won: Chain<Won>,
+    contexts: usize,
+    followed: Vec<*mut Link>,
+}
+
+impl Walk {
+    const fn new() -> Self {
+        Self {
+            won: Chain::new(),
+            contexts: 0,
+            followed: Vec::new(),
+        }
+    }
+
+    /// Ends a node; `true`: what is below it is to be walked.
+    ///
+    /// # Safety
+    ///
+    /// The node is pinned, by a handle or by a closed list of this walk, until what is [`Ended`] has been told.
+    unsafe fn mark(&mut self, node: *mut Node, end: End) -> bool {
+        // SAFETY: the caller's promise.
+        match unsafe { Node::at(node) }.state().end(end) {
+            Ok(before) => {
+                self.contexts += 1;
+                if before.has_waits() {
+                    // SAFETY: pinned; who ended it has its `won` word.
+                    unsafe { self.won.push(node.cast()) };
+                }
+                before.has(Announce::Entries)
+            }
+            Err(seen) => !seen.is_propagated(),
+        }
+    }
+
+    /// Ends everything below a node that is marked.
+    ///
+    /// # Safety
+    ///
+    /// As `mark`.
+    unsafe fn below(&mut self, root: *mut Node) {
+        let mut list = ParentRef::Node(root);
+        // SAFETY: pinned, by the caller's promise.
+        let mut entry = unsafe { Node::at(root) }.branch.close();
+        loop {
+            if !entry.is_null() {
+                // SAFETY: it is on a closed list of this walk.
+                match unsafe { self.visit(entry) } {
+                    Some(child) => {
+                        list = ParentRef::Node(child);
+                        // SAFETY: pinned by what we came through.
+                        entry = unsafe { Node::at(child) }.branch.close();
+                    }
+                    // SAFETY: as above.
+                    None => entry = unsafe { Entry::at(entry) }.next(),
+                }
+                continue;
+            }
+            let (node, stripe) = match list {
+                ParentRef::Background | ParentRef::Todo => return,
+                ParentRef::Node(node) => {
+                    // SAFETY: pinned by what we came through.
+                    let stripes = unsafe { Node::at(node) }.stripes.close();
+                    // SAFETY: the node keeps its stripes.
+                    (node, stripes.map(|stripes| unsafe { stripes.get(0) }))
+                }
+                ParentRef::Stripe(stripe) => {
+                    // SAFETY: its node is pinned and keeps its stripes.
+                    let node = unsafe { Stripe::at(stripe) }.node();
+                    // SAFETY: as above.
+                    let stripes = unsafe { Node::at(node) }.stripes.get();
+                    // SAFETY: as above.
+                    let after = stripes.and_then(|stripes| unsafe { stripes.after(stripe) });
+                    (node, after)
+                }
+            };
+            if let Some(stripe) = stripe {
+                list = ParentRef::Stripe(stripe);
+                // SAFETY: as above.
+                entry = unsafe { Stripe::at(stripe) }.branch.close();
+                continue;
+            }
+            // SAFETY: pinned by what we came through.
+            unsafe { Node::at(node) }.state().propagate();
+            if node == root {
+                return;
+            }
+            let came_through = self.leave(node);
+            // SAFETY: it is on a closed list of this walk.
+            let came_through = unsafe { Entry::at(came_through) };
+            list = came_through.parent().get();
+            entry = came_through.next();
+        }
+    }
+
+    /// The entry by which this walk entered `node`: the link followed last, if it led there, else the node itself.
+    fn leave(&mut self, node: *mut Node) -> *mut Entry {
+        self.followed
+            // SAFETY: links that were followed are on closed lists of this walk.
+            .pop_if(|link| unsafe { Link::at(*link) }.target == node)
+            .map_or(node.cast(), <*mut Link>::cast)
+    }
+
+    /// Ends what an entry stands for; `Some`: that node is to be entered.
+    ///
+    /// # Safety
+    ///
+    /// The entry is on a closed list of this walk, and that list's node is marked.
+    unsafe fn visit(&mut self, entry: *mut Entry) -> Option<*mut Node> {
+        // SAFETY: the closed list pins it.
+        let this = unsafe { Entry::at(entry) };
+        // SAFETY: the walk stands in the parent's list.
+        let parent = unsafe { this.parent().to_node() }?;
+        // R12: what the parent says, whatever the walk came with.
+        // SAFETY: as above.
+        let end = unsafe { Node::at(parent) }.state().load().inherited()?;
+        match this.kind() {
+            Kind::Waiter => {
+                if this.state().end(end).is_ok() {
+                    // SAFETY: pinned; who ended it has its `won` word.
+                    unsafe { self.won.push(entry) };
+                }
+                None
+            }
+            Kind::Cancel | Kind::Merged => {
+                let node = entry.cast();
+                // SAFETY: pinned by the closed list.
+                unsafe { self.mark(node, end) }.then_some(node)
+            }
+            Kind::Link => {
+                // SAFETY: pinned by the closed list; the link pins its target.
+                let target = unsafe { Link::at(entry.cast()) }.target;
+                // SAFETY: as above.
+                let end = unsafe { via(target, parent, end.error) };
+                // SAFETY: as above.
+                let enter = unsafe { self.mark(target, end) };
+                if enter {
+                    self.followed.push(entry.cast());
+                }
+                enter.then_some(target)
+            }
+        }
+    }
+}
+
+/// How a merged node ends by a further parent that ended with `error`.
+///
+/// # Safety
+///
+/// The target is pinned.
+pub(crate) unsafe fn via(target: *mut Node, parent: *mut Node, error: Error) -> End {
+    // SAFETY: the caller's promise.
+    let this = unsafe { Node::at(target) };
+    if !this.state().load().is_done() {
+        this.cause.give_via(parent, error);
+    }
+    // An empty slot is one its undertaker has cleared: nobody will ask.
+    slot_end(this).unwrap_or(End {
+        error,
+        cause_at: CauseAt::Plain,
+    })
+}

@@ -1,0 +1,33 @@
+//! Every constant that trades one cost for another, with its reason.
+
+/// Bytes of a block: the size of a node, the largest of the records, in two cache lines.
+pub(crate) const BLOCK: usize = 128;
+
+/// Blocks of a magazine. Arbitrary between 32 and 256: below, the depot shows in the cost of a burst; above, an idle
+/// thread keeps more than 16 KiB twice over.
+pub(crate) const MAGAZINE: usize = 64;
+
+/// Magazines the depot keeps (512 KiB of blocks); what does not fit goes to the allocator.
+pub(crate) const DEPOT: usize = 64;
+
+/// Pushes since a list was last owned after which a pusher writes the back-links, so that no drop has to walk more
+/// than about twice this many entries.
+pub(crate) const INDEX_AT: usize = 1_024;
+
+/// Removals an owner makes for others before it lets go (DESIGN: else one fast dropper keeps the list for ever).
+pub(crate) const DRAIN_BUDGET: usize = 256;
+
+/// Lost races on list heads after which a thread gives the parent it is at stripes. Arbitrary: two threads on one
+/// root lose about one race in ten operations, so it is reached in under a millisecond of real contention and not by
+/// an occasional brush.
+pub(crate) const CONTENTION_LIMIT: u32 = 64;
+
+/// The most stripes one node gets, whatever the machine.
+pub(crate) const STRIPES_MAX: usize = 64;
+
+/// Links a merged node can pin itself with: what its state word has room for.
+pub(crate) const LINKS_MAX: usize = (1 << 20) - 1;
+
+/// The largest number of handles or registrations one context can have. Over it the process aborts, as `Arc` does:
+/// only leaking handles in a loop gets there.
+pub(crate) const HANDLES_MAX: usize = 1 << 30;
