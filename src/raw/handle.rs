@@ -34,8 +34,9 @@ impl Handle {
         Self(node.expose_provenance())
     }
 
+    /// The node it is a handle of.
     #[inline(always)]
-    fn node(&self) -> Option<*mut Node> {
+    pub(crate) fn node(&self) -> Option<*mut Node> {
         (self.0 > TODO).then(|| ptr::with_exposed_provenance_mut(self.0))
     }
 
@@ -210,7 +211,7 @@ impl Waiting {
         Some(Self(waiter.expose_provenance()))
     }
 
-    fn waiter(&self) -> *mut Waiter {
+    pub(crate) fn waiter(&self) -> *mut Waiter {
         ptr::with_exposed_provenance_mut(self.0)
     }
 

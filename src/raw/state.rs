@@ -39,7 +39,7 @@ const HANDLE_ONE: usize = 1 << HANDLE_SHIFT;
 const PINS: usize = HELD | LISTED | LINKS;
 
 const _: () = assert!(usize::BITS == 64, "ripcord is for 64-bit systems");
-const _: () = assert!(tuning::LINKS_MAX == LINKS >> LINK_SHIFT);
+const _: () = assert!(tuning::LINKS_MAX <= LINKS >> LINK_SHIFT);
 const _: () = assert!(tuning::HANDLES_MAX <= usize::MAX >> (HANDLE_SHIFT + 1));
 
 /// Where the cause of an ended entry is found.
@@ -162,6 +162,11 @@ impl Snapshot {
 
     pub(crate) const fn is_propagated(self) -> bool {
         self.0 & PROPAGATED != 0
+    }
+
+    /// Whether it has handles, or an undertaker who is at work.
+    pub(crate) const fn is_held(self) -> bool {
+        self.0 & HELD != 0
     }
 
     pub(crate) const fn is_listed(self) -> bool {

@@ -9,6 +9,7 @@
 use super::list::Branch;
 use super::node::Node;
 use crate::sync::{Alive, AtomicUsize, Ordering};
+use crate::tuning;
 use crossbeam_utils::CachePadded;
 use std::ptr;
 
@@ -17,8 +18,7 @@ use std::ptr;
 pub(crate) struct Stripe {
     pub(crate) branch: Branch,
     node: *mut Node,
-    index: u32,
-    count: u32,
+    index: usize,
     alive: Alive,
 }
 
@@ -39,54 +39,61 @@ impl Stripe {
     }
 }
 
-/// The stripes of a node, in order.
+/// The stripes of a node, in order: a power of two of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stripes {
     first: *mut CachePadded<Stripe>,
+    shift: u32,
 }
 
 impl Stripes {
+    pub(crate) const fn count(self) -> usize {
+        1 << self.shift
+    }
+
+    /// The stripe for an index, whatever its size.
+    ///
     /// # Safety
     ///
     /// The node keeps its stripes for as long as the answer is used.
-    pub(crate) unsafe fn count(self) -> usize {
-        // SAFETY: the caller's promise.
-        unsafe { Stripe::at(self.get(0)) }.count as usize
-    }
-
-    /// # Safety
-    ///
-    /// As `count`, and `index` is below it.
     #[inline(always)]
     pub(crate) unsafe fn get(self, index: usize) -> *mut Stripe {
-        // SAFETY: within the array, by the caller's promise. `CachePadded` is transparent but for its padding, and the
-        // stripe is at its start.
-        unsafe { self.first.add(index) }.cast()
+        // SAFETY: within the array. `CachePadded` begins with what it pads.
+        unsafe { self.first.add(index & (self.count() - 1)) }.cast()
     }
 
     /// # Safety
     ///
-    /// As `count`; the stripe is one of these.
+    /// As `get`; the stripe is one of these.
     pub(crate) unsafe fn after(self, stripe: *mut Stripe) -> Option<*mut Stripe> {
         // SAFETY: the caller's promise.
-        let stripe = unsafe { Stripe::at(stripe) };
-        let next = stripe.index + 1;
-        // SAFETY: below the count.
-        (next < stripe.count).then(|| unsafe { self.get(next as usize) })
+        let next = unsafe { Stripe::at(stripe) }.index + 1;
+        // SAFETY: the caller's promise.
+        (next < self.count()).then(|| unsafe { self.get(next) })
     }
 
     /// # Safety
     ///
-    /// As `count`.
+    /// As `get`.
     pub(crate) unsafe fn iter(self) -> impl Iterator<Item = *mut Stripe> {
-        // SAFETY: the caller's promise, and below the count.
-        (0..unsafe { self.count() }).map(move |index| unsafe { self.get(index) })
+        // SAFETY: the caller's promise.
+        (0..self.count()).map(move |index| unsafe { self.get(index) })
+    }
+
+    fn encode(self) -> usize {
+        self.first.expose_provenance() | (self.shift as usize) << SHIFT_SHIFT
     }
 }
 
 const CLOSED: usize = 1;
+const SHIFT_SHIFT: u32 = 1;
+const SHIFT: usize = 7 << SHIFT_SHIFT;
 
-/// The word of a node that leads to its stripes: null, or the first of them; and CLOSED.
+const _: () = assert!(tuning::STRIPES_MAX.ilog2() as usize <= SHIFT >> SHIFT_SHIFT);
+const _: () = assert!(CLOSED | SHIFT < align_of::<CachePadded<Stripe>>());
+
+/// The word of a node that leads to its stripes: null, or the first of them; CLOSED; and how many there are, for a
+/// stripe's own line is not to be read for that.
 #[derive(Debug)]
 pub(crate) struct StripesWord(AtomicUsize);
 
@@ -101,9 +108,14 @@ impl StripesWord {
         Self::decode(self.0.load(Ordering::Acquire))
     }
 
+    #[inline(always)]
     fn decode(word: usize) -> Option<Stripes> {
-        let first: *mut CachePadded<Stripe> = ptr::with_exposed_provenance_mut(word & !CLOSED);
-        (!first.is_null()).then_some(Stripes { first })
+        let first: *mut CachePadded<Stripe> =
+            ptr::with_exposed_provenance_mut(word & !(CLOSED | SHIFT));
+        (!first.is_null()).then_some(Stripes {
+            first,
+            shift: ((word & SHIFT) >> SHIFT_SHIFT) as u32,
+        })
     }
 
     /// Keeps stripes from being installed from now on, and answers with those there are.
@@ -117,8 +129,8 @@ impl StripesWord {
         Self::decode(self.0.fetch_or(CLOSED, Ordering::AcqRel))
     }
 
-    /// Makes `count` stripes for `node` and installs them, unless there are some or the word is closed. Allocates.
-    /// `register` is told before they can be seen, `unregister` if they are not installed.
+    /// Makes `count` stripes for `node`, a power of two, and installs them, unless there are some or the word is
+    /// closed. Allocates. `register` is told before they can be seen, `unregister` if they are not installed.
     pub(crate) fn install(
         &self,
         node: *mut Node,
@@ -129,33 +141,30 @@ impl StripesWord {
         if self.0.load(Ordering::Relaxed) != 0 {
             return;
         }
+        debug_assert!(count.is_power_of_two() && count <= tuning::STRIPES_MAX);
         let made: Box<[CachePadded<Stripe>]> = (0..count)
             .map(|index| {
                 CachePadded::new(Stripe {
                     branch: Branch::new(),
                     node,
-                    index: index as u32,
-                    count: count as u32,
+                    index,
                     alive: Alive::new(),
                 })
             })
             .collect();
         register(count);
-        let first: *mut CachePadded<Stripe> = Box::into_raw(made).cast();
+        let stripes = Stripes {
+            first: Box::into_raw(made).cast(),
+            shift: count.ilog2(),
+        };
         // ORDERING: Release publishes the stripes to `get`.
-        if self
-            .0
-            .compare_exchange(
-                0,
-                first.expose_provenance(),
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            )
-            .is_err()
-        {
+        let installed =
+            self.0
+                .compare_exchange(0, stripes.encode(), Ordering::AcqRel, Ordering::Relaxed);
+        if installed.is_err() {
             unregister(count);
             // SAFETY: made above and seen by nobody.
-            unsafe { free(Stripes { first }) };
+            unsafe { free(stripes) };
         }
     }
 }
@@ -167,14 +176,13 @@ impl StripesWord {
 /// Nobody uses them, now or later, and their lists have been dissolved.
 pub(crate) unsafe fn free(stripes: Stripes) {
     // SAFETY: they are still there.
-    let count = unsafe { stripes.count() };
-    // SAFETY: as above.
     for stripe in unsafe { stripes.iter() } {
         // SAFETY: as above.
         let stripe = unsafe { Stripe::at(stripe) };
         stripe.branch.end_of_life();
         stripe.alive.end();
     }
+    let array = ptr::slice_from_raw_parts_mut(stripes.first, stripes.count());
     // SAFETY: made from a box of this length in `install`.
-    drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(stripes.first, count)) });
+    drop(unsafe { Box::from_raw(array) });
 }

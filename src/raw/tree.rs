@@ -8,7 +8,7 @@ use super::list::{Branch, Closed};
 use super::node::{Link, Node};
 use super::slot::Filled;
 use super::state::{Announce, CauseAt, End, Released, State};
-use super::stripes::Stripe;
+use super::stripes::{Stripe, Stripes};
 use crate::cause::Cause;
 use crate::error::Error;
 use crate::local;
@@ -60,9 +60,7 @@ pub(crate) unsafe fn place(parent: *mut Node) -> Parent {
         None => Parent::node(parent),
         Some(stripes) => {
             // SAFETY: the node keeps its stripes.
-            let index = local::index() % unsafe { stripes.count() };
-            // SAFETY: below the count.
-            Parent::stripe(unsafe { stripes.get(index) })
+            Parent::stripe(unsafe { stripes.get(local::index()) })
         }
     }
 }
@@ -208,11 +206,10 @@ pub(crate) unsafe fn child_count(node: *mut Node) -> usize {
         return 0;
     }
     let stripes = this.stripes.get();
-    // SAFETY: the node keeps its stripes.
-    let own = 1 + stripes.map_or(0, |stripes| unsafe { stripes.count() });
+    let own = 1 + stripes.map_or(0, Stripes::count);
     let mut total = count_in(&this.branch, own);
     if let Some(stripes) = stripes {
-        // SAFETY: as above.
+        // SAFETY: the node keeps its stripes.
         for stripe in unsafe { stripes.iter() } {
             // SAFETY: as above.
             total += count_in(&unsafe { Stripe::at(stripe) }.branch, 1);
@@ -241,8 +238,9 @@ fn counts(entry: *mut Entry) -> bool {
         // SAFETY: as above; and a link pins its target.
         Kind::Link => unsafe { Link::at(entry.cast()) }.target,
     };
+    // What was dropped and handed over to an owner is still listed, but held no more.
     // SAFETY: as above.
-    !unsafe { Node::at(context) }.state().load().is_done()
+    this.state().load().is_held() && !unsafe { Node::at(context) }.state().load().is_done()
 }
 
 /// How a node ended; `None` while it has not.

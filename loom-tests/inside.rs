@@ -1,0 +1,51 @@
+//! What models ask of a node beyond what the library needs.
+
+use crate::raw::bury;
+use crate::raw::handle::{Handle, Waiting};
+use crate::raw::node::{Node, Waiter};
+use crate::raw::tree;
+
+impl Handle {
+    fn inside(&self) -> &Node {
+        // SAFETY: `self` is a handle of it.
+        unsafe { Node::at(self.node().expect("models look at nodes")) }
+    }
+
+    /// Gives the node stripes, as contention would.
+    pub(crate) fn inflate(&self) {
+        // SAFETY: `self` is a handle of it.
+        unsafe { tree::inflate(self.node().expect("models look at nodes")) };
+    }
+
+    /// Sees to what was handed over and left. Twice, for an owner sees to one entry here.
+    pub(crate) fn tidy(&self) {
+        for _ in 0..2 {
+            self.listed();
+        }
+    }
+
+    /// How many entries, of any kind, are on the node's own list.
+    pub(crate) fn listed(&self) -> usize {
+        self.inside()
+            .branch
+            .count(|_| true)
+            .map_or(0, |(listed, limbo)| {
+                bury::reclaim_limbo(limbo);
+                listed
+            })
+    }
+
+    /// How many registrations the node's own list has, that of the handles with them.
+    pub(crate) fn registrations(&self) -> usize {
+        self.inside().branch.registrations()
+    }
+}
+
+impl Waiting {
+    /// Whether a cancel has come to this waiter itself.
+    pub(crate) fn is_marked(&self) -> bool {
+        // SAFETY: HELD is its own.
+        let waiter = unsafe { Waiter::at(self.waiter()) };
+        waiter.entry().state().load().is_done()
+    }
+}

@@ -1,0 +1,77 @@
+//! The models' side of `src/local.rs`: blocks that are kept after they are freed, or one that is reused at once; a
+//! stripe chosen by the model; and no inflation but the one a model makes.
+
+use crate::raw::pool::{Block, Depot, Magazine};
+use crate::sync::AtomicUsize;
+use crate::tuning;
+use std::alloc::Layout;
+use std::cell::{Cell, RefCell};
+
+std::thread_local! {
+    /// Every block of this execution. A std thread-local: loom runs all threads of a model on one.
+    static BLOCKS: RefCell<Vec<Block>> = const { RefCell::new(Vec::new()) };
+    static REUSE: Cell<bool> = const { Cell::new(false) };
+}
+
+loom::thread_local! {
+    static INDEX: Cell<usize> = Cell::new(0);
+}
+
+loom::lazy_static! {
+    static ref SLOT: [AtomicUsize; 1] = [AtomicUsize::new(0)];
+}
+
+const LAYOUT: Layout = match Layout::from_size_align(tuning::BLOCK, 64) {
+    Ok(layout) => layout,
+    Err(_) => panic!(),
+};
+
+/// Starts an execution: nothing of the one before is in use any more.
+pub(crate) fn reset(reuse: bool) {
+    REUSE.set(reuse);
+    for block in BLOCKS.take() {
+        // SAFETY: allocated below, with this layout; the execution that used it is over.
+        unsafe { std::alloc::dealloc(block, LAYOUT) };
+    }
+}
+
+pub(crate) fn allocate() -> Block {
+    if REUSE.get()
+        && let Some(block) = Depot::new(&*SLOT)
+            .take()
+            .and_then(|mut magazine| magazine.take())
+    {
+        return block;
+    }
+    // SAFETY: the layout is not empty.
+    let block = unsafe { std::alloc::alloc(LAYOUT) };
+    assert!(!block.is_null());
+    BLOCKS.with_borrow_mut(|blocks| blocks.push(block));
+    block
+}
+
+pub(crate) unsafe fn free(block: Block) {
+    if REUSE.get() {
+        let mut magazine = Magazine::EMPTY;
+        // SAFETY: the caller's promise.
+        unsafe { magazine.put(block) };
+        drop(Depot::new(&*SLOT).put(magazine));
+    }
+}
+
+/// Chooses the calling thread's stripe.
+pub(crate) fn set_index(index: usize) {
+    INDEX.with(|cell| cell.set(index));
+}
+
+pub(crate) fn index() -> usize {
+    INDEX.with(Cell::get)
+}
+
+pub(crate) fn stripes() -> usize {
+    tuning::STRIPES_MAX
+}
+
+pub(crate) fn lost_race() -> bool {
+    false
+}

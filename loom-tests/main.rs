@@ -1,0 +1,32 @@
+//! The models: a second crate root around `src/raw`, on loom's primitives. See README.md beside this file.
+//!
+//! No test lives in `src/raw` itself: here it would be built on loom's types and run outside a model.
+
+#![allow(missing_docs, missing_debug_implementations)]
+#![expect(
+    dead_code,
+    reason = "the models use less of the engine than the library does"
+)]
+
+mod harness;
+mod local;
+mod sync;
+mod tuning;
+
+#[allow(unreachable_pub)]
+#[path = "../src/cause.rs"]
+mod cause;
+#[allow(unreachable_pub)]
+#[path = "../src/error.rs"]
+mod error;
+#[path = "../src/raw/mod.rs"]
+mod raw;
+
+mod inside;
+
+mod canary;
+mod list;
+mod memory;
+mod merge;
+mod tree;
+mod waits;

@@ -1,0 +1,62 @@
+//! Models of the pool: magazines that pass through the depot.
+
+use crate::harness::model;
+use crate::raw::pool::{Depot, Magazine};
+use crate::sync::AtomicUsize;
+use loom::thread;
+use std::sync::Arc;
+
+fn block() -> *mut u8 {
+    Box::into_raw(Box::new([0_usize; 2])).cast()
+}
+
+fn free(block: *mut u8) -> usize {
+    // SAFETY: made by `block`, and taken out of a magazine, which gives each out once.
+    drop(unsafe { Box::from_raw(block.cast::<[usize; 2]>()) });
+    block.addr()
+}
+
+fn magazine(blocks: usize) -> Magazine {
+    let mut magazine = Magazine::EMPTY;
+    for _ in 0..blocks {
+        // SAFETY: made for this, and as large as it needs.
+        unsafe { magazine.put(block()) };
+    }
+    magazine
+}
+
+fn empty(magazine: Magazine) -> Vec<usize> {
+    let mut magazine = magazine;
+    std::iter::from_fn(|| magazine.take()).map(free).collect()
+}
+
+#[test]
+fn a_magazine_goes_through_the_depot_whole_and_to_one_taker() {
+    model("depot", 3, 60, || {
+        let slots = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+        let takers: Vec<_> = (0..2)
+            .map(|_| {
+                let slots = Arc::clone(&slots);
+                thread::spawn(move || {
+                    let depot = Depot::new(&*slots);
+                    let back = depot.put(magazine(2)).err();
+                    let taken = depot.take();
+                    [back, taken]
+                        .into_iter()
+                        .flatten()
+                        .flat_map(empty)
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let mut blocks: Vec<_> = takers
+            .into_iter()
+            .flat_map(|taker| taker.join().unwrap())
+            .collect();
+        let depot = Depot::new(&*slots);
+        while let Some(magazine) = depot.take() {
+            blocks.extend(empty(magazine));
+        }
+        assert_eq!(blocks.len(), 4, "a block was lost or given out twice");
+    });
+}
