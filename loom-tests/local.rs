@@ -18,7 +18,7 @@ loom::thread_local! {
 }
 
 loom::lazy_static! {
-    static ref SLOT: [AtomicUsize; 1] = [AtomicUsize::new(0)];
+    static ref WORDS: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
 }
 
 const LAYOUT: Layout = match Layout::from_size_align(tuning::BLOCK, 64) {
@@ -35,9 +35,15 @@ pub(crate) fn reset(reuse: bool) {
     }
 }
 
+/// One slot and the hint.
+fn depot() -> Depot<'static> {
+    let words: &'static [AtomicUsize; 2] = &WORDS;
+    Depot::new(&words[..1], &words[1])
+}
+
 pub(crate) fn allocate() -> Block {
     if REUSE.get()
-        && let Some(block) = Depot::new(&*SLOT)
+        && let Some(block) = depot()
             .take()
             .and_then(|mut magazine| magazine.take())
     {
@@ -55,7 +61,7 @@ pub(crate) unsafe fn free(block: Block) {
         let mut magazine = Magazine::EMPTY;
         // SAFETY: the caller's promise.
         unsafe { magazine.put(block) };
-        drop(Depot::new(&*SLOT).put(magazine));
+        drop(depot().put(magazine));
     }
 }
 

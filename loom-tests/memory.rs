@@ -25,6 +25,11 @@ fn magazine(blocks: usize) -> Magazine {
     magazine
 }
 
+/// Two slots and the hint.
+fn depot(words: &[AtomicUsize; 3]) -> Depot<'_> {
+    Depot::new(&words[..2], &words[2])
+}
+
 fn empty(magazine: Magazine) -> Vec<usize> {
     let mut magazine = magazine;
     std::iter::from_fn(|| magazine.take()).map(free).collect()
@@ -33,12 +38,12 @@ fn empty(magazine: Magazine) -> Vec<usize> {
 #[test]
 fn a_magazine_goes_through_the_depot_whole_and_to_one_taker() {
     model("depot", 3, 60, || {
-        let slots = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+        let slots = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0)]);
         let takers: Vec<_> = (0..2)
             .map(|_| {
                 let slots = Arc::clone(&slots);
                 thread::spawn(move || {
-                    let depot = Depot::new(&*slots);
+                    let depot = depot(&slots);
                     let back = depot.put(magazine(2)).err();
                     let taken = depot.take();
                     [back, taken]
@@ -53,7 +58,7 @@ fn a_magazine_goes_through_the_depot_whole_and_to_one_taker() {
             .into_iter()
             .flat_map(|taker| taker.join().unwrap())
             .collect();
-        let depot = Depot::new(&*slots);
+        let depot = depot(&slots);
         while let Some(magazine) = depot.take() {
             blocks.extend(empty(magazine));
         }

@@ -2,16 +2,16 @@
 
 pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
 
-use loom::cell::UnsafeCell as LoomCell;
+use loom::cell::UnsafeCell as LoomUnsafeCell;
 use std::task::Waker;
 
 /// `std`'s pointer-taking closures over loom's tracked cell.
 #[derive(Debug)]
-pub(crate) struct UnsafeCell<T>(LoomCell<T>);
+pub(crate) struct UnsafeCell<T>(LoomUnsafeCell<T>);
 
 impl<T> UnsafeCell<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self(LoomCell::new(value))
+        Self(LoomUnsafeCell::new(value))
     }
 
     pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
@@ -28,14 +28,14 @@ impl<T> UnsafeCell<T> {
 /// `local` keeps freed blocks until the next execution, so that a late use finds this and not somebody else's bytes.
 #[derive(Debug)]
 pub(crate) struct Alive {
-    dead: LoomCell<bool>,
+    dead: LoomUnsafeCell<bool>,
     _leaks: loom::alloc::Track<()>,
 }
 
 impl Alive {
     pub(crate) fn new() -> Self {
         Self {
-            dead: LoomCell::new(false),
+            dead: LoomUnsafeCell::new(false),
             _leaks: loom::alloc::Track::new(()),
         }
     }

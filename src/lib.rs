@@ -1,5 +1,76 @@
-//! ripcord
-#![forbid(unsafe_op_in_unsafe_fn)]
+//! Cancellation, causes and merged lifetimes in one cheap handle that goes through every layer: async code on any
+//! runtime, blocking threads, crossbeam `select!` and mio loops alike.
+//!
+//! A [`Context`] is a position in a tree. [`with_cancel`](Context::with_cancel) derives a child and the guard that
+//! cancels it; what ends a context ends all that was derived from it, before the call returns. Looking is one load;
+//! deriving and dropping a child takes three atomic operations, however many threads do it on one parent.
+//!
+//! ```
+//! use ripcord::{Cause, Context, Error};
+//!
+//! fn handle(request: &Context) -> Result<u64, Error> {
+//!     // The guard ends what was started here when this function returns.
+//!     let (query, _guard) = request.with_cancel();
+//!     let rows = std::thread::scope(|scope| scope.spawn(|| count(&query)).join().unwrap())?;
+//!     Ok(rows)
+//! }
+//!
+//! fn count(ctx: &Context) -> Result<u64, Error> {
+//!     let mut rows = 0;
+//!     for _ in 0..1_000 {
+//!         ctx.check()?;
+//!         rows += 1;
+//!     }
+//!     Ok(rows)
+//! }
+//!
+//! let (request, client) = Context::background().with_cancel();
+//! assert_eq!(handle(&request), Ok(1_000));
+//!
+//! client.cancel_with(Cause::msg("connection reset by peer"));
+//! assert_eq!(handle(&request), Err(Error::Canceled));
+//! assert_eq!(request.cause().unwrap().to_string(), "connection reset by peer");
+//! ```
+//!
+//! # Waiting
+//!
+//! | where | how |
+//! |---|---|
+//! | a loop | [`check`](Context::check), [`is_done`](Context::is_done), [`err`](Context::err) |
+//! | async | [`done`](Context::done), on any runtime |
+//! | a thread | [`wait`](Context::wait) |
+//! | crossbeam's `select!` | [`done_channel`](Context::done_channel) |
+//! | a mio loop | `mio::Notifier`, feature `mio` |
+//!
+//! # What holds
+//!
+//! * When a cancel returns, everything derived before it, at any depth and by whatever thread, is done; also where
+//!   cancels overlap. What is derived later is born done.
+//! * States are set in the whole subtree first; wakers, channels and threads are told after, by the thread that
+//!   cancelled, before its call returns. A woken task never sees a live descendant.
+//! * The first reason wins: `err` and `cause` agree and never change.
+//! * Cancelling or dropping a child takes it off its parent at once. Nothing is kept for what is gone.
+//! * No operation waits for another thread: one that is stopped anywhere inside this library keeps no other from
+//!   creating, cancelling, dropping or looking at any context. There are no locks and no spinning on these paths.
+//!   Outside the promise, because not ours: the allocator, the kernel, an executor's wakers, crossbeam's channels.
+//! * Nothing recurses: a chain or a fan of a million contexts is cancelled and dropped on a small stack.
+//! * A panic in a waker, or in the drop of a cause, is left to the panic hook; the cancel goes on and skips nothing.
+//!
+//! # Bad input
+//!
+//! | what | gives |
+//! |---|---|
+//! | an empty merge | a cancellable child of background |
+//! | one parent named twice | it counts once |
+//! | a guard that outlives its context | works as before; it keeps the node |
+//! | a cancel from inside a waker | allowed, of any context |
+//! | a context dropped from inside a waker | allowed, the last handle too |
+//! | a forgotten [`Done`] | its entry and its node are never freed; nobody else pays |
+//! | a forgotten guard or context | its node, and what that keeps, is never freed |
+//! | more than 2^30 handles on one context | the process aborts, as with `Arc` |
+//!
+//! 64-bit only. Linux is tested; other systems park blocked threads in place of a futex and are not.
+
 mod cancel;
 mod cause;
 mod context;
@@ -7,12 +78,19 @@ mod display;
 mod done;
 mod error;
 mod local;
+#[cfg(feature = "mio")]
+pub mod mio;
 pub mod monitor;
 mod raw;
 mod sync;
 mod tuning;
+
 pub use cancel::{CancelGuard, CancelHandle};
 pub use cause::Cause;
 pub use context::Context;
 pub use done::Done;
 pub use error::Error;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

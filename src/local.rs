@@ -13,10 +13,11 @@ use std::alloc::{Layout, handle_alloc_error};
 use std::cell::UnsafeCell;
 
 static SLOTS: [AtomicUsize; tuning::DEPOT] = [const { AtomicUsize::new(0) }; tuning::DEPOT];
+static MAGAZINES: AtomicUsize = AtomicUsize::new(0);
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 static STRIPES: AtomicUsize = AtomicUsize::new(0);
 
-const DEPOT: Depot<'static> = Depot::new(&SLOTS);
+const DEPOT: Depot<'static> = Depot::new(&SLOTS, &MAGAZINES);
 
 const LAYOUT: Layout = match Layout::from_size_align(tuning::BLOCK, 64) {
     Ok(layout) => layout,
@@ -50,19 +51,20 @@ struct GiveBack;
 
 impl Drop for GiveBack {
     fn drop(&mut self) {
-        with(|local| {
+        let (loaded, spare) = with(|local| {
             local.pooled = false;
-            for magazine in [&mut local.loaded, &mut local.spare] {
-                give(std::mem::replace(magazine, Magazine::EMPTY));
-            }
+            let take = |magazine| std::mem::replace(magazine, Magazine::EMPTY);
+            (take(&mut local.loaded), take(&mut local.spare))
         });
+        give(loaded);
+        give(spare);
     }
 }
 
-/// `f` calls nothing that comes back here.
+/// `f` calls nothing that is not ours: an allocator may come back here.
 #[inline(always)]
 fn with<R>(f: impl FnOnce(&mut Local) -> R) -> R {
-    // SAFETY: the cell is this thread's, it has no destructor to be behind, and as `f` does not come back here this is
+    // SAFETY: the cell is this thread's and has no destructor to be behind; as `f` does not come back here, this is
     // the one borrow.
     LOCAL.with(|local| f(unsafe { &mut *local.get() }))
 }
@@ -71,10 +73,7 @@ fn with<R>(f: impl FnOnce(&mut Local) -> R) -> R {
 /// from the allocator.
 #[inline]
 pub(crate) fn allocate() -> Block {
-    with(|local| match local.loaded.take() {
-        Some(block) => block,
-        None => local.refill(),
-    })
+    with(|local| local.loaded.take()).unwrap_or_else(refill)
 }
 
 /// Gives a block's bytes back.
@@ -84,51 +83,80 @@ pub(crate) fn allocate() -> Block {
 /// The block came from [`allocate`], and nobody uses it.
 #[inline]
 pub(crate) unsafe fn free(block: Block) {
-    with(|local| {
-        if local.loaded.len() == tuning::MAGAZINE || !local.pooled {
-            local.make_room();
-        }
-        if local.pooled {
-            // SAFETY: the caller's promise.
-            unsafe { local.loaded.put(block) };
-        } else {
-            // SAFETY: the caller's promise.
-            unsafe { std::alloc::dealloc(block, LAYOUT) };
-        }
-    });
+    // SAFETY: the caller's promise.
+    if !with(|local| unsafe { local.put(block) }) {
+        // SAFETY: the caller's promise.
+        unsafe { free_to_depot(block) };
+    }
 }
 
 impl Local {
-    #[cold]
-    fn refill(&mut self) -> Block {
-        std::mem::swap(&mut self.loaded, &mut self.spare);
-        if self.loaded.len() == 0 {
-            self.register();
-            if self.pooled {
-                self.loaded = DEPOT.take().unwrap_or(Magazine::EMPTY);
+    /// # Safety
+    ///
+    /// The block is the caller's, and passes to the magazine where the answer is yes.
+    #[inline(always)]
+    unsafe fn put(&mut self, block: Block) -> bool {
+        let room = self.pooled && self.loaded.len() < tuning::MAGAZINE;
+        if room {
+            // SAFETY: the caller's promise.
+            unsafe { self.loaded.put(block) };
+        }
+        room
+    }
+}
+
+#[cold]
+fn refill() -> Block {
+    let spare = with(|local| {
+        std::mem::swap(&mut local.loaded, &mut local.spare);
+        local.loaded.take()
+    });
+    if let Some(block) = spare {
+        return block;
+    }
+    if register()
+        && let Some(magazine) = DEPOT.take()
+    {
+        let kept = with(|local| std::mem::replace(&mut local.loaded, magazine));
+        give(kept);
+        if let Some(block) = with(|local| local.loaded.take()) {
+            return block;
+        }
+    }
+    allocate_one()
+}
+
+/// # Safety
+///
+/// As [`free`].
+#[cold]
+unsafe fn free_to_depot(block: Block) {
+    if !register() {
+        // SAFETY: every block came from `allocate_one`, and the caller gives this one up.
+        unsafe { std::alloc::dealloc(block, LAYOUT) };
+        return;
+    }
+    let full = with(|local| {
+        let mut full = Magazine::EMPTY;
+        if local.loaded.len() == tuning::MAGAZINE {
+            std::mem::swap(&mut local.loaded, &mut local.spare);
+            if local.loaded.len() == tuning::MAGAZINE {
+                full = std::mem::replace(&mut local.loaded, Magazine::EMPTY);
             }
         }
-        self.loaded.take().unwrap_or_else(allocate_one)
-    }
+        // SAFETY: the caller's promise.
+        unsafe { local.loaded.put(block) };
+        full
+    });
+    give(full);
+}
 
-    /// Makes room for a block in `loaded`, if the thread keeps magazines.
-    #[cold]
-    fn make_room(&mut self) {
-        self.register();
-        if self.pooled && self.loaded.len() == tuning::MAGAZINE {
-            std::mem::swap(&mut self.loaded, &mut self.spare);
-            if self.loaded.len() == tuning::MAGAZINE {
-                give(std::mem::replace(&mut self.loaded, Magazine::EMPTY));
-            }
-        }
-    }
-
-    /// Sees to it that the thread gives its magazines back, unless it is past that.
-    fn register(&mut self) {
-        if !self.pooled && !cfg!(ripcord_no_pool) {
-            self.pooled = GIVE_BACK.try_with(|_| ()).is_ok();
-        }
-    }
+/// Sees to it that the thread keeps magazines, to be given back at its end; `false`: it is past that, or none does.
+fn register() -> bool {
+    let pooled = !cfg!(ripcord_no_pool)
+        && (with(|local| local.pooled) || GIVE_BACK.try_with(|_| ()).is_ok());
+    with(|local| local.pooled = pooled);
+    pooled
 }
 
 fn allocate_one() -> Block {

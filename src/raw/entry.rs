@@ -44,7 +44,7 @@ pub(crate) struct Parent(usize);
 
 const TODO: usize = 1;
 const STRIPE: usize = 2;
-const _: () = assert!(TODO | STRIPE < head::ALIGNMENT);
+const _: () = assert!(TODO < head::ALIGNMENT && STRIPE < head::ALIGNMENT);
 
 /// A [`Parent`] taken apart.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,68 @@
-//! The engine: the tree of nodes, its lists, and the memory they live in.
+//! The engine: the tree, its lists, and the memory they live in. Read this first, then `state` and `head`.
+//!
+//! ```text
+//!          handles (Context, CancelGuard, CancelHandle)            handle (Done)
+//!                 │ counted in the state word                        │ HELD
+//!                 ▼                                                  ▼
+//!            ┌─ node ──────────┐  list: newest ─► … ─► oldest   ┌─ waiter ─┐
+//!            │ state  cause    │ ─────────┬──────────┬────────► │ state    │
+//!            │ head  registered│          ▼          ▼          │ waker    │
+//!            │ stripes links   │ ◄──── child      link ─────┐   └──────────┘
+//!            └─────────────────┘ parent (node) (merge)      ▼
+//!                 ▲ one registration an entry            target: a node of another parent
+//! ```
+//!
+//! # Rules
+//!
+//! Cited by number where the code stands on them.
+//!
+//! * **R1** A pin is given up by one RMW, its holder's last use of the address, as a comparand too.
+//! * **R2** An undertaker releases the registration with the parent as its very last step.
+//! * **R3** `next` of an unlinked entry is never written: a walker on it must reach the live rest. What is unlinked is
+//!   chained through `limbo`, which no walker reads.
+//! * **R4** An entry is popped by one CAS only where its `next` is null.
+//! * **R5** OWNED is taken only from a word with OWNED and CLOSED clear. Who lets go and finds CLOSED leaves what it
+//!   unlinked to the node.
+//! * **R6** Nothing recurses.
+//! * **R7** A walker enters a marked node unless it is PROPAGATED, which is set when all below it is marked.
+//! * **R8** A count never goes from 0 to 1. Walkers work through pinned bytes.
+//! * **R9** Code that is not ours never runs while a list is OWNED or a walk is marking; its panics are contained.
+//! * **R10** Bytes are freed by the last pin to go: HELD, LISTED, links. Only the undertaker unlinks.
+//! * **R11** A flag that lets others skip a wake is never set before the wake was made. Nothing here has such a flag:
+//!   what wakes, wakes every time.
+//! * **R12** One CAS on the state word decides how a node ended, and says where the cause is. A walker marks a child
+//!   with what the child's parent says.
+//!
+//! # The life of an entry
+//!
+//! *Live* → *done*, by whoever ends it (`walk`), or never. *Ended*, when its last handle and registration are gone:
+//! its undertaker buries it (`bury`). *Freed*, when its last pin is. Done and ended are independent: a done node with
+//! handles stays listed, walkers pass it by, and it is not counted.
+//!
+//! What keeps what: a handle keeps its node; an entry's registration keeps its parent from ending, hence all its
+//! ancestors; a list pins the bytes of its entries, not the entries; a link pins the bytes of its target.
+//!
+//! # Modules, each naming only those above it
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`pool`] | magazines and depot of blocks |
+//! | [`state`] | the state word: end, announcements, pins, handles |
+//! | [`head`] | the head word of a list |
+//! | [`entry`] | the entry: parent, `next`, `back`, and private chains of entries |
+//! | [`list`] | push, remove, hand over, close; the count of registrations |
+//! | [`slot`] | a node's cause and channel |
+//! | [`stripes`] | a hot node's further lists |
+//! | [`node`] | the records and their blocks |
+//! | [`bury`] | the end of entries and of bytes |
+//! | [`tree`] | derive, release, look |
+//! | [`walk`] | the cancel |
+//! | [`merge`] | nodes with several parents |
+//! | [`waits`] | waiters, sleepers, channels, and telling them |
+//! | [`handle`] | the safe face of it all |
+//!
+//! `entry`, `stripes`, `slot` and `node` name each other's types in pointers: a record is one thing in four files.
+
 pub(crate) mod bury;
 pub(crate) mod entry;
 pub(crate) mod handle;

@@ -98,11 +98,13 @@ impl Magazine {
 #[derive(Debug)]
 pub(crate) struct Depot<'a> {
     slots: &'a [AtomicUsize],
+    /// About how many of them are taken: a hint that spares the search of an empty depot.
+    taken: &'a AtomicUsize,
 }
 
 impl<'a> Depot<'a> {
-    pub(crate) const fn new(slots: &'a [AtomicUsize]) -> Self {
-        Self { slots }
+    pub(crate) const fn new(slots: &'a [AtomicUsize], taken: &'a AtomicUsize) -> Self {
+        Self { slots, taken }
     }
 
     /// Leaves a magazine; `Err` gives it back, for there is no room. Wait-free.
@@ -118,6 +120,7 @@ impl<'a> Depot<'a> {
                     .compare_exchange(0, word, Ordering::Release, Ordering::Relaxed)
                     .is_ok()
             {
+                self.taken.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
         }
@@ -125,16 +128,23 @@ impl<'a> Depot<'a> {
         Err(unsafe { Magazine::from_word(word) })
     }
 
-    /// A magazine that is not empty, if there is one. Wait-free.
+    /// A magazine that is not empty, if one is seen. Wait-free.
     pub(crate) fn take(&self) -> Option<Magazine> {
+        if self.taken.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
         self.slots.iter().find_map(|slot| {
             if slot.load(Ordering::Relaxed) == 0 {
                 return None;
             }
             // ORDERING: Acquire pairs with `put`.
             let word = slot.swap(0, Ordering::Acquire);
+            if word == 0 {
+                return None;
+            }
+            self.taken.fetch_sub(1, Ordering::Relaxed);
             // SAFETY: `put` made the word, and the swap gave it to us alone.
-            (word != 0).then(|| unsafe { Magazine::from_word(word) })
+            Some(unsafe { Magazine::from_word(word) })
         })
     }
 }

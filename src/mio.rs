@@ -1,0 +1,159 @@
+//! Wakes a [`mio::Poll`] when a context is done. Feature `mio`.
+//!
+//! A [`Notifier`] has one mio waker and a lock-free stack of the tokens whose contexts are done. Ending a watched
+//! context pushes its token and rings the waker, in that order and every time, so no ring is skipped for one that has
+//! not been made yet.
+//!
+//! ```
+//! use mio::{Events, Poll, Token};
+//! use ripcord::{Context, mio::Notifier};
+//!
+//! const CONTEXTS: Token = Token(0);
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let mut poll = Poll::new()?;
+//! let notifier = Notifier::new(poll.registry(), CONTEXTS)?;
+//!
+//! let (ctx, guard) = Context::background().with_cancel();
+//! let _watch = notifier.watch(&ctx, Token(7));
+//! std::thread::spawn(move || guard.cancel());
+//!
+//! let mut events = Events::with_capacity(8);
+//! poll.poll(&mut events, None)?;
+//! assert!(events.iter().all(|event| event.token() == CONTEXTS));
+//! assert_eq!(notifier.drain().collect::<Vec<_>>(), [Token(7)]);
+//! # Ok(())
+//! # }
+//! ```
+
+use crate::context::Context;
+use crate::done::Done;
+use arc_swap::ArcSwapOption;
+use mio::{Registry, Token, Waker};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context as TaskContext, Wake};
+
+/// Rings a [`mio::Poll`] when a context it watches is done, and says which. A clone is another handle on the same.
+#[derive(Clone)]
+pub struct Notifier {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    waker: Waker,
+    fired: ArcSwapOption<Entry>,
+}
+
+/// One watched context.
+struct Entry {
+    token: Token,
+    older: ArcSwapOption<Entry>,
+    /// Weak, for what has fired hangs on the notifier.
+    shared: Weak<Shared>,
+}
+
+/// Keeps a context watched, and keeps it as any handle does; dropping it ends that. A token already fired stays.
+#[must_use = "dropping the watch ends it"]
+pub struct Watch {
+    _done: Done,
+}
+
+impl Notifier {
+    /// A notifier that wakes the poll of `registry` with `token`. mio allows one waker a poll.
+    ///
+    /// # Errors
+    ///
+    /// As [`mio::Waker::new`]: the system has no more descriptors.
+    pub fn new(registry: &Registry, token: Token) -> io::Result<Self> {
+        Ok(Self {
+            shared: Arc::new(Shared {
+                waker: Waker::new(registry, token)?,
+                fired: ArcSwapOption::empty(),
+            }),
+        })
+    }
+
+    /// Rings when `ctx` is done, at once if it is; [`drain`](Self::drain) then gives `token`. Lock-free; allocates.
+    pub fn watch(&self, ctx: &Context, token: Token) -> Watch {
+        let mut done = ctx.done();
+        let waker = self.entry(token).into();
+        if Pin::new(&mut done)
+            .poll(&mut TaskContext::from_waker(&waker))
+            .is_ready()
+        {
+            // Whoever ended it before the waker was there has rung nothing.
+            self.entry(token).fire();
+        }
+        Watch { _done: done }
+    }
+
+    fn entry(&self, token: Token) -> Arc<Entry> {
+        Arc::new(Entry {
+            token,
+            older: ArcSwapOption::empty(),
+            shared: Arc::downgrade(&self.shared),
+        })
+    }
+
+    /// The tokens of the contexts that were done since the last call, the latest first. Where a context ended while it
+    /// was being watched, its token may come twice. Lock-free, one step a token; allocates.
+    pub fn drain(&self) -> impl Iterator<Item = Token> + use<> {
+        self.shared.take_fired().into_iter()
+    }
+}
+
+impl Shared {
+    fn take_fired(&self) -> Vec<Token> {
+        let mut tokens = Vec::new();
+        let mut next = self.fired.swap(None);
+        while let Some(entry) = next {
+            tokens.push(entry.token);
+            next = entry.older.swap(None);
+        }
+        tokens
+    }
+}
+
+impl Drop for Shared {
+    /// By a loop: dropping the first entry would drop the next inside it, and so on.
+    fn drop(&mut self) {
+        self.take_fired();
+    }
+}
+
+impl Entry {
+    /// Called once for each entry: it is on the stack once.
+    fn fire(self: Arc<Self>) {
+        let Some(shared) = self.shared.upgrade() else {
+            return;
+        };
+        shared.fired.rcu(|top| {
+            self.older.store(top.clone());
+            Some(Arc::clone(&self))
+        });
+        // A ring that fails leaves the token to the next poll that wakes for another reason.
+        let _ = shared.waker.wake();
+    }
+}
+
+impl Wake for Entry {
+    fn wake(self: Arc<Self>) {
+        self.fire();
+    }
+}
+
+impl fmt::Debug for Notifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notifier").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").finish_non_exhaustive()
+    }
+}
