@@ -43,9 +43,7 @@ fn depot() -> Depot<'static> {
 
 pub(crate) fn allocate() -> Block {
     if REUSE.get()
-        && let Some(block) = depot()
-            .take()
-            .and_then(|mut magazine| magazine.take())
+        && let Some(block) = depot().take().and_then(|mut magazine| magazine.take())
     {
         return block;
     }

@@ -2,7 +2,6 @@
 //!
 //! No test lives in `src/raw` itself: here it would be built on loom's types and run outside a model.
 
-#![allow(missing_docs, missing_debug_implementations)]
 #![expect(
     dead_code,
     reason = "the models use less of the engine than the library does"
@@ -13,10 +12,8 @@ mod local;
 mod sync;
 mod tuning;
 
-#[allow(unreachable_pub)]
 #[path = "../src/cause.rs"]
 mod cause;
-#[allow(unreachable_pub)]
 #[path = "../src/error.rs"]
 mod error;
 #[path = "../src/raw/mod.rs"]

@@ -38,7 +38,11 @@ fn empty(magazine: Magazine) -> Vec<usize> {
 #[test]
 fn a_magazine_goes_through_the_depot_whole_and_to_one_taker() {
     model("depot", 3, 60, || {
-        let slots = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0)]);
+        let slots = Arc::new([
+            AtomicUsize::new(0),
+            AtomicUsize::new(0),
+            AtomicUsize::new(0),
+        ]);
         let takers: Vec<_> = (0..2)
             .map(|_| {
                 let slots = Arc::clone(&slots);

@@ -71,6 +71,8 @@
 //!
 //! 64-bit only. Linux is tested; other systems park blocked threads in place of a futex and are not.
 
+#![warn(missing_docs, missing_debug_implementations, unreachable_pub)]
+
 mod cancel;
 mod cause;
 mod context;
