@@ -91,7 +91,7 @@ fn a_waiter_that_does_not_look_after_it_installed_is_caught() {
             move || crate::tree::cancel(&node)
         });
         let woken = Arc::new(Flag(AtomicUsize::new(0)));
-        if let Some(waiting) = Waiting::on(&node) {
+        if let Some(mut waiting) = Waiting::on(&node) {
             let sleeps = waiting.err().is_none();
             waiting.register(&Arc::clone(&woken).into());
             canceller.join().unwrap();

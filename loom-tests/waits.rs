@@ -42,8 +42,8 @@ fn a_waiter_installed_during_a_cancel_is_refused_or_woken() {
             move || cancel(&node)
         });
         let (wakes, waker) = counter(None);
-        let waiting = Waiting::on(&node);
-        let sleeps = waiting.as_ref().is_some_and(|waiting| {
+        let mut waiting = Waiting::on(&node);
+        let sleeps = waiting.as_mut().is_some_and(|waiting| {
             waiting.register(&waker);
             waiting.err().is_none()
         });
@@ -60,7 +60,7 @@ fn a_waiter_installed_during_a_cancel_is_refused_or_woken() {
 fn a_waker_changed_during_a_cancel_leaves_the_new_one_woken() {
     model("waker change against cancel", 3, 20, || {
         let node = root();
-        let waiting = Waiting::on(&node).expect("live");
+        let mut waiting = Waiting::on(&node).expect("live");
         let (old_wakes, old) = counter(None);
         waiting.register(&old);
         let canceller = thread::spawn({
@@ -83,7 +83,7 @@ fn a_waiter_dropped_during_a_cancel_has_given_its_waker_back() {
     model("waiter drop against cancel", 3, 20, || {
         let node = root();
         let (wakes, waker) = counter(None);
-        let waiting = Waiting::on(&node).expect("live");
+        let mut waiting = Waiting::on(&node).expect("live");
         waiting.register(&waker);
         drop(waker);
         let canceller = thread::spawn({
@@ -103,7 +103,7 @@ fn a_waiter_is_woken_once_by_overlapping_cancels() {
         let top = root();
         let node = child(&top);
         let (wakes, waker) = counter(None);
-        let waiting = Waiting::on(&node).expect("live");
+        let mut waiting = Waiting::on(&node).expect("live");
         waiting.register(&waker);
         let other = thread::spawn({
             let node = node.clone();
@@ -123,7 +123,7 @@ fn a_woken_waiter_sees_no_live_descendant() {
         let middle = child(&top);
         let leaf = child(&middle);
         let (wakes, waker) = counter(Some(&leaf));
-        let waiting = Waiting::on(&top).expect("live");
+        let mut waiting = Waiting::on(&top).expect("live");
         waiting.register(&waker);
         let other = thread::spawn({
             let leaf = leaf.clone();
@@ -143,7 +143,7 @@ fn a_waiter_outlives_every_handle_and_is_told_by_the_parent() {
         let top = root();
         let node = child(&top);
         let (wakes, waker) = counter(None);
-        let waiting = Waiting::on(&node).expect("live");
+        let mut waiting = Waiting::on(&node).expect("live");
         waiting.register(&waker);
         let other = thread::spawn(move || drop(node));
         cancel(&top);

@@ -200,7 +200,10 @@ impl Ended<'_> {
 
 /// A waiter record of a node, which it keeps.
 #[derive(Debug)]
-pub(crate) struct Waiting(usize);
+pub(crate) struct Waiting {
+    waiter: usize,
+    has_waker: bool,
+}
 
 impl Waiting {
     /// `None`: the node is done, or never will be. Lock-free.
@@ -208,11 +211,14 @@ impl Waiting {
         let node = handle.node()?;
         // SAFETY: `handle` is a handle of it.
         let waiter = unsafe { waits::install(node) }?;
-        Some(Self(waiter.expose_provenance()))
+        Some(Self {
+            waiter: waiter.expose_provenance(),
+            has_waker: false,
+        })
     }
 
     pub(crate) fn waiter(&self) -> *mut Waiter {
-        ptr::with_exposed_provenance_mut(self.0)
+        ptr::with_exposed_provenance_mut(self.waiter)
     }
 
     /// How the node ended. Wait-free.
@@ -222,12 +228,15 @@ impl Waiting {
     }
 
     /// Leaves a waker, in place of one left before. Look after, not before.
-    pub(crate) fn register(&self, waker: &Waker) {
+    pub(crate) fn register(&mut self, waker: &Waker) {
         // SAFETY: HELD is ours.
         let slot = &unsafe { Waiter::at(self.waiter()) }.waker;
-        // First out with the old one: a panic of its drop inside the slot would break that.
-        let old = slot.take();
-        contain(|| drop(old));
+        if self.has_waker {
+            // First out with the old one: a panic of its drop inside the slot would break that.
+            let old = slot.take();
+            contain(|| drop(old));
+        }
+        self.has_waker = true;
         // A cancel that is just taking the waker leaves it to this call to wake it.
         contain(|| slot.register(waker));
     }
@@ -236,7 +245,7 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         // SAFETY: HELD is ours, and given up here.
-        unsafe { waits::remove(self.waiter()) };
+        unsafe { waits::remove(self.waiter(), self.has_waker) };
     }
 }
 

@@ -65,15 +65,17 @@ pub(crate) unsafe fn install(node: *mut Node) -> Option<*mut Waiter> {
     }
 }
 
-/// Takes a waiter record away, with the waker in it. Lock-free; drops the waker, a panic contained.
+/// Takes a waiter record away, with the waker it may have. Lock-free; drops the waker, a panic contained.
 ///
 /// # Safety
 ///
 /// HELD is the caller's, and gone with this call.
-pub(crate) unsafe fn remove(waiter: *mut Waiter) {
-    // SAFETY: the caller's promise.
-    let waker = unsafe { Waiter::at(waiter) }.waker.take();
-    contain(|| drop(waker));
+pub(crate) unsafe fn remove(waiter: *mut Waiter, has_waker: bool) {
+    if has_waker {
+        // SAFETY: the caller's promise.
+        let waker = unsafe { Waiter::at(waiter) }.waker.take();
+        contain(|| drop(waker));
+    }
     // SAFETY: the caller's promise.
     unsafe { bury::bury(waiter.cast()) };
 }
