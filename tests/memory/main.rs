@@ -1,0 +1,404 @@
+//! Memory, counted by the allocator itself: nothing is left of what is gone, and a steady state allocates nothing.
+
+use ripcord::{CancelGuard, Context, Error};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicIsize, Ordering};
+use std::task::{Context as TaskContext, Poll, Waker};
+use std::thread;
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Counts for the threads that ask for it: what the test harness does on its own is not ours.
+struct Counting;
+
+thread_local! {
+    /// Whether this thread's allocations are counted.
+    static COUNTED: Cell<bool> = const { Cell::new(false) };
+    /// How many it has made.
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Bytes that counted threads have allocated, less those they freed.
+static LIVE: AtomicIsize = AtomicIsize::new(0);
+
+fn count(allocations: usize, bytes: isize) {
+    if COUNTED.try_with(Cell::get).unwrap_or(false) {
+        LIVE.fetch_add(bytes, Ordering::Relaxed);
+        ALLOCATIONS.with(|made| made.set(made.get() + allocations));
+    }
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(1, layout.size().cast_signed());
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        count(0, -layout.size().cast_signed());
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        count(1, new_size.cast_signed() - layout.size().cast_signed());
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(ptr, layout, new_size) }
+    }
+}
+
+/// Runs a test on a counted thread, alone: the bytes of all counted threads are one number.
+fn counted(f: impl FnOnce() + Send) {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    thread::scope(|scope| {
+        let run = scope.spawn(|| {
+            COUNTED.set(true);
+            f();
+            COUNTED.set(false);
+        });
+        if let Err(panic) = run.join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+fn live() -> isize {
+    LIVE.load(Ordering::Relaxed)
+}
+
+/// How many allocations `f` makes on this thread.
+fn allocations(f: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.get();
+    f();
+    ALLOCATIONS.get() - before
+}
+
+/// `n`, divided by `RIPCORD_TEST_SCALE`, and in an unoptimised build by 4.
+fn scaled(n: usize) -> usize {
+    let scale = std::env::var("RIPCORD_TEST_SCALE").map_or(1, |scale| {
+        scale.parse().expect("RIPCORD_TEST_SCALE is a whole number")
+    });
+    let scale = usize::max(scale, 1) * if cfg!(debug_assertions) { 4 } else { 1 };
+    (n / scale).max(1)
+}
+
+/// More than the pool keeps for reuse, far less than what a million contexts take.
+const STOCK: isize = 2 << 20;
+
+/// What may be in flight from one moment to the next.
+const SLACK: isize = 64 << 10;
+
+const WARM_UP: usize = 10_000;
+
+#[track_caller]
+fn assert_within(bound: isize, before: isize) {
+    let grown = live() - before;
+    assert!(grown <= bound, "{grown} bytes more than before");
+}
+
+fn poll_once(ctx: &Context) -> Poll<Error> {
+    let mut done = ctx.done();
+    Pin::new(&mut done).poll(&mut TaskContext::from_waker(Waker::noop()))
+}
+
+#[test]
+fn a_million_children_made_and_dropped_one_by_one_leave_nothing() {
+    counted(|| {
+        let (root, _guard) = Context::background().with_cancel();
+        let request = || {
+            let (ctx, guard) = root.with_cancel();
+            let (query, query_guard) = ctx.with_cancel();
+            assert_eq!(poll_once(&query), Poll::Pending);
+            guard.cancel();
+            drop((query, query_guard, ctx, guard));
+        };
+        (0..WARM_UP).for_each(|_| request());
+        let before = live();
+        (0..scaled(1_000_000)).for_each(|_| request());
+        assert_within(SLACK, before);
+        assert_eq!(root.child_count(), 0);
+    });
+}
+
+#[test]
+fn a_million_trees_made_and_dropped_one_by_one_leave_nothing() {
+    counted(|| {
+        let tree = |round: usize| {
+            let (root, guard) = Context::background().with_cancel();
+            let (child, child_guard) = root.with_cancel();
+            let (merged, merged_guard) = Context::merge([&child, &root]);
+            if round.is_multiple_of(2) {
+                guard.cancel_with(std::fmt::Error);
+                assert!(merged.is_done());
+            }
+            drop((root, child, guard.disarm(), child_guard));
+            drop((merged, merged_guard));
+        };
+        (0..WARM_UP).for_each(tree);
+        let before = live();
+        (0..scaled(1_000_000)).for_each(tree);
+        assert_within(SLACK, before);
+    });
+}
+
+#[test]
+fn a_fan_of_a_million_cancelled_and_dropped_is_gone_but_for_the_pools_stock() {
+    counted(|| {
+        let before = live();
+        for cancelled in [true, false] {
+            let (root, guard) = Context::background().with_cancel();
+            let fan: Vec<_> = (0..scaled(1_000_000)).map(|_| root.with_cancel()).collect();
+            if cancelled {
+                guard.cancel();
+            }
+            drop(fan);
+            // Children that ended before their parent's end may wait for it with their bytes.
+            drop((root, guard));
+            assert_within(STOCK, before);
+        }
+    });
+}
+
+#[test]
+fn a_live_fan_dropped_child_by_child_is_gone_though_the_root_stays() {
+    counted(|| {
+        let (root, _guard) = Context::background().with_cancel();
+        let before = live();
+        let fan: Vec<_> = (0..scaled(1_000_000)).map(|_| root.with_cancel()).collect();
+        drop(fan);
+        assert_within(STOCK, before);
+        assert_eq!(root.child_count(), 0);
+    });
+}
+
+#[test]
+fn a_chain_of_a_million_is_gone_with_its_leaf() {
+    counted(|| {
+        let before = live();
+        for cancelled in [true, false] {
+            let (root, guard) = Context::background().with_cancel();
+            let mut leaf = root.clone();
+            for _ in 0..scaled(1_000_000) {
+                let (next, guard) = leaf.with_cancel();
+                drop(guard.disarm());
+                leaf = next;
+            }
+            if cancelled {
+                guard.cancel();
+            }
+            drop((root, guard, leaf));
+            assert_within(STOCK, before);
+        }
+    });
+}
+
+#[test]
+fn a_merged_contexts_links_are_gone_with_it_though_its_parents_stay() {
+    counted(|| {
+        let parents: Vec<_> = (0..100)
+            .map(|_| Context::background().with_cancel())
+            .collect();
+        let merge = || Context::merge(parents.iter().map(|(ctx, _)| ctx));
+        (0..100).for_each(|_| drop(merge()));
+        let before = live();
+        (0..scaled(10_000)).for_each(|_| drop(merge()));
+        assert_within(SLACK, before);
+        assert!(parents.iter().all(|(ctx, _)| ctx.child_count() == 0));
+    });
+}
+
+#[test]
+fn waits_and_channels_are_gone_with_their_context() {
+    counted(|| {
+        let (root, _guard) = Context::background().with_cancel();
+        let wait = |round: usize| {
+            let (ctx, guard) = root.with_cancel();
+            let channel = ctx.done_channel();
+            let waits: [_; 8] = std::array::from_fn(|_| ctx.done());
+            if round.is_multiple_of(2) {
+                guard.cancel();
+                assert_eq!(ctx.wait(), Error::Canceled);
+            }
+            drop((guard.disarm(), waits, ctx, channel));
+        };
+        (0..WARM_UP).for_each(wait);
+        let before = live();
+        (0..scaled(200_000)).for_each(wait);
+        assert_within(SLACK, before);
+    });
+}
+
+#[test]
+fn waits_given_up_on_a_context_that_stays_leave_nothing() {
+    counted(|| {
+        let (ctx, _guard) = Context::background().with_cancel();
+        (0..WARM_UP).for_each(|_| assert!(poll_once(&ctx).is_pending()));
+        let before = live();
+        (0..scaled(1_000_000)).for_each(|_| assert!(poll_once(&ctx).is_pending()));
+        assert_within(SLACK, before);
+    });
+}
+
+#[test]
+fn threads_that_come_and_go_leave_nothing_but_the_pools_stock() {
+    counted(|| {
+        let (root, _guard) = Context::background().with_cancel();
+        let rounds = |count: usize| {
+            for _ in 0..count {
+                thread::scope(|scope| {
+                    for _ in 0..4 {
+                        scope.spawn(|| {
+                            COUNTED.set(true);
+                            let kept: Vec<_> = (0..500).map(|_| root.with_cancel()).collect();
+                            drop(kept);
+                        });
+                    }
+                });
+            }
+        };
+        let before = live();
+        rounds(scaled(20));
+        assert_within(STOCK, before);
+        rounds(scaled(200));
+        assert_within(STOCK, before);
+        assert_eq!(root.child_count(), 0);
+    });
+}
+
+#[test]
+fn contexts_made_by_one_thread_and_dropped_by_another_do_not_pile_up() {
+    counted(|| {
+        let (root, _guard) = Context::background().with_cancel();
+        let before = live();
+        let (sender, receiver) = std::sync::mpsc::sync_channel::<Vec<(Context, CancelGuard)>>(4);
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                COUNTED.set(true);
+                receiver.into_iter().for_each(drop);
+            });
+            for _ in 0..scaled(2_000) {
+                let batch = (0..100).map(|_| root.with_cancel()).collect();
+                sender.send(batch).expect("the other thread lives");
+            }
+            drop(sender);
+        });
+        assert_within(STOCK, before);
+        assert_eq!(root.child_count(), 0);
+    });
+}
+
+/// Runs `f` until all that is kept for reuse is there, then counts.
+fn steady(f: impl Fn()) -> usize {
+    (0..WARM_UP).for_each(|_| f());
+    allocations(|| (0..1_000).for_each(|_| f()))
+}
+
+#[test]
+fn a_background_allocates_nothing() {
+    counted(|| {
+        let made = allocations(|| {
+            let (ctx, todo) = (Context::background(), Context::todo());
+            assert!(!ctx.is_done() && todo.err().is_none() && todo.cause().is_none());
+            assert!(ctx.check().is_ok() && ctx.child_count() == 0);
+            assert!(poll_once(&ctx).is_pending());
+            black_box((ctx.clone(), todo.without_cancel(), Context::default()));
+        });
+        assert_eq!(made, 0);
+    });
+}
+
+#[test]
+fn looking_allocates_nothing() {
+    counted(|| {
+        let (root, guard) = Context::background().with_cancel();
+        let (live, _live_guard) = Context::background().with_cancel();
+        let (child, _child_guard) = root.with_cancel();
+        guard.cancel_with(std::fmt::Error);
+        let made = allocations(|| {
+            for ctx in [&root, &live, &child] {
+                black_box((ctx.is_done(), ctx.err(), ctx.cause()));
+                let _ = black_box(ctx.check());
+                black_box((ctx.clone(), ctx.child_count()));
+            }
+            assert_eq!(child.wait(), Error::Canceled);
+            assert!(poll_once(&child).is_ready());
+        });
+        assert_eq!(made, 0);
+    });
+}
+
+#[test]
+fn a_child_its_wait_and_its_end_allocate_nothing_in_a_steady_state() {
+    counted(|| {
+        let (root, _guard) = Context::background().with_cancel();
+        let made = steady(|| {
+            let (ctx, guard) = root.with_cancel();
+            assert!(poll_once(&ctx).is_pending());
+            let mut done = ctx.done();
+            let mut task = TaskContext::from_waker(Waker::noop());
+            assert!(Pin::new(&mut done).poll(&mut task).is_pending());
+            guard.cancel_with(Error::Canceled);
+            assert!(Pin::new(&mut done).poll(&mut task).is_ready());
+            assert_eq!(ctx.wait(), Error::Canceled);
+        });
+        assert_eq!(made, 0);
+    });
+}
+
+#[test]
+fn a_tree_and_its_cancel_allocate_nothing_in_a_steady_state() {
+    counted(|| {
+        let made = steady(|| {
+            let (root, guard) = Context::background().with_cancel();
+            let children: [_; 8] = std::array::from_fn(|_| root.with_cancel());
+            let waits = [&children[0].0, &children[7].0].map(Context::done);
+            let (deeper, deeper_guard) = children[3].0.with_cancel();
+            guard.cancel();
+            drop((children, waits, deeper, deeper_guard));
+        });
+        assert_eq!(made, 0);
+    });
+}
+
+#[test]
+fn a_merged_context_and_its_end_allocate_nothing_in_a_steady_state() {
+    counted(|| {
+        let parents: [_; 3] = std::array::from_fn(|_| Context::background().with_cancel());
+        let made = steady(|| {
+            let (merged, guard) = Context::merge(parents.each_ref().map(|(ctx, _)| ctx));
+            assert!(poll_once(&merged).is_pending());
+            guard.cancel();
+            assert!(merged.is_done());
+        });
+        assert_eq!(made, 0);
+    });
+}
+
+#[test]
+fn a_cause_is_allocated_by_whoever_makes_it_and_never_again() {
+    counted(|| {
+        let cause = ripcord::Cause::msg("one for all");
+        let made = steady(|| {
+            let (ctx, guard) = Context::background().with_cancel();
+            guard.cancel_with(cause.clone());
+            let (child, _child_guard) = ctx.with_cancel();
+            assert_eq!(
+                child.cause().is_some(),
+                child.is_done(),
+                "inherited without a copy"
+            );
+        });
+        assert_eq!(made, 0);
+    });
+}

@@ -1,0 +1,83 @@
+//! Hooks are told what is created and cancelled. A binary of its own, with one test: hooks are the whole process's.
+
+use ripcord::{Context, monitor};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[derive(Clone, Default)]
+struct Counts {
+    created: Arc<AtomicUsize>,
+    canceled: Arc<AtomicUsize>,
+}
+
+impl Counts {
+    fn get(&self) -> (usize, usize) {
+        let load = |count: &AtomicUsize| count.load(Ordering::SeqCst);
+        (load(&self.created), load(&self.canceled))
+    }
+}
+
+impl monitor::Hooks for Counts {
+    fn created(&self) {
+        self.created.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn canceled(&self, contexts: usize) {
+        self.canceled.fetch_add(contexts, Ordering::SeqCst);
+    }
+}
+
+struct Panics;
+
+impl monitor::Hooks for Panics {
+    fn created(&self) {
+        panic!("a hook that panics on creation");
+    }
+
+    fn canceled(&self, _: usize) {
+        panic!("a hook that panics on a cancel");
+    }
+}
+
+#[test]
+fn hooks_see_every_creation_and_every_end_once_and_their_panics_go_no_further() {
+    let counts = Counts::default();
+    let (unseen, unseen_guard) = Context::background().with_cancel();
+    monitor::install(Some(Box::new(counts.clone())));
+
+    let (root, guard) = Context::background().with_cancel();
+    let (child, child_guard) = root.with_cancel();
+    let (_merged, merged_guard) = Context::merge([&root, &unseen]);
+    assert_eq!(counts.get(), (3, 0));
+
+    child_guard.cancel();
+    assert_eq!(counts.get(), (3, 1));
+    guard.cancel();
+    assert_eq!(
+        counts.get(),
+        (3, 3),
+        "the root and the merged one; the child was done"
+    );
+    drop((guard, child_guard, merged_guard));
+    assert_eq!(counts.get(), (3, 3), "a second cancel ends nothing");
+
+    drop(unseen_guard);
+    assert_eq!(counts.get(), (3, 4), "one that was there before the hooks");
+
+    drop(root.with_cancel());
+    assert_eq!(counts.get(), (4, 4), "born done is no cancel");
+
+    monitor::install(Some(Box::new(Panics)));
+    let (ctx, guard) = Context::background().with_cancel();
+    guard.cancel();
+    assert!(ctx.is_done() && child.is_done());
+
+    monitor::install(None);
+    drop(Context::background().with_cancel());
+    assert_eq!(counts.get(), (4, 4));
+    assert_eq!(
+        Arc::strong_count(&counts.created),
+        1,
+        "hooks are dropped when replaced"
+    );
+}

@@ -1,0 +1,16 @@
+//! What a user sees of a tree of contexts, proved from the outside. One binary, so that there is one link step.
+
+mod bad_input;
+mod common;
+mod deep;
+mod display;
+mod drops;
+mod go;
+mod merge;
+#[cfg(feature = "mio")]
+mod mio;
+mod model;
+mod threads;
+mod token;
+mod traits;
+mod waits;
