@@ -10,6 +10,7 @@ mod merge;
 #[cfg(feature = "mio")]
 mod mio;
 mod model;
+mod races;
 mod threads;
 mod token;
 mod traits;

@@ -346,7 +346,7 @@ fn any_iterator_of_references_will_do() {
         Context::merge(clones.iter().filter(|ctx| !ctx.is_done())),
         Context::merge(parents[..1].iter().chain(&clones)),
         Context::merge(&maybe),
-        Context::merge(parents.iter().map(|ctx| &*Box::leak(Box::new(ctx.clone())))),
+        Context::merge(guards.iter().zip(&parents).map(|(_, ctx)| ctx)),
         Context::merge([&parents[0].clone()]),
     ];
     drop((clones, maybe));

@@ -358,6 +358,37 @@ fn a_done_channel_is_empty_while_the_context_is_live_and_disconnected_after() {
 }
 
 #[test]
+fn a_dropped_guard_disconnects_the_channel_though_nobody_else_waits_or_holds_a_handle() {
+    for with_context in [true, false] {
+        let (ctx, guard) = Context::background().with_cancel();
+        let channel = ctx.done_channel();
+        let kept = with_context.then_some(ctx);
+        assert_eq!(channel.try_recv(), Err(TryRecvError::Empty));
+        drop(guard);
+        assert_eq!(channel.try_recv(), Err(TryRecvError::Disconnected));
+        assert!(kept.is_none_or(|ctx| ctx.is_done()));
+    }
+}
+
+#[test]
+fn a_dropped_guard_lets_a_blocked_thread_go_though_nobody_else_waits() {
+    in_time(|| {
+        let (ctx, guard) = Context::background().with_cancel();
+        let (about_to, is_about_to) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            about_to.send(()).expect("the test listens");
+            ctx.wait()
+        });
+        is_about_to.recv().expect("the thread runs");
+        for _ in 0..1_000 {
+            thread::yield_now();
+        }
+        drop(guard);
+        assert_eq!(thread.join().expect("the thread"), Error::Canceled);
+    });
+}
+
+#[test]
 fn a_context_has_one_channel_which_all_its_handles_share() {
     let (ctx, guard) = Context::background().with_cancel();
     let channel = ctx.done_channel();

@@ -3,11 +3,12 @@
 use ripcord::{Context, Done, Error};
 use std::fmt;
 use std::future::Future;
+use std::hint::spin_loop;
 use std::panic::resume_unwind;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Barrier, LazyLock};
+use std::sync::{Arc, Barrier, LazyLock, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -220,6 +221,91 @@ pub(crate) fn run_all<T: Send>(threads: usize, f: impl Fn(usize) -> T + Sync) ->
     })
 }
 
+/// Has two threads meet in `left` and `right`, as close together as two threads can be brought, again and again: what
+/// `make` makes is for the one, for the other, and for `check` when both are through. Inside [`in_time`] it cannot hang.
+pub(crate) fn race<A, B: Send, C, L, R: Send>(
+    rounds: usize,
+    make: impl Fn(usize) -> (A, B, C),
+    left: impl Fn(A) -> L,
+    right: impl Fn(B) -> R + Sync,
+    check: impl Fn(C, L, R),
+) {
+    // Two races at once would each wait for a core more than for the other thread.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let meeting = Meeting::default();
+    let to_right = Mutex::new(None);
+    let from_right = Mutex::new(None);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _over = Over(&meeting);
+            let mut jitter = Rng::new(2);
+            for round in 0..rounds {
+                if !meeting.meet(2 * round) {
+                    return;
+                }
+                let mine = to_right.lock().expect("nobody panics with it").take();
+                let mine = mine.expect("it was put there before the meeting");
+                jitter.delay();
+                let made = right(mine);
+                *from_right.lock().expect("nobody panics with it") = Some(made);
+                if !meeting.meet(2 * round + 1) {
+                    return;
+                }
+            }
+        });
+        let _over = Over(&meeting);
+        let mut jitter = Rng::new(1);
+        for round in 0..rounds {
+            let (for_left, for_right, for_check) = make(round);
+            *to_right.lock().expect("nobody panics with it") = Some(for_right);
+            assert!(meeting.meet(2 * round), "the other thread panicked");
+            jitter.delay();
+            let made = left(for_left);
+            assert!(meeting.meet(2 * round + 1), "the other thread panicked");
+            let others = from_right.lock().expect("nobody panics with it").take();
+            check(for_check, made, others.expect("it was put there before"));
+        }
+    });
+}
+
+/// Where two threads wait for each other without sleeping.
+#[derive(Default)]
+struct Meeting {
+    arrived: AtomicUsize,
+    is_over: AtomicBool,
+}
+
+impl Meeting {
+    /// Returns when both are there; `false`: the other will not come.
+    fn meet(&self, meeting: usize) -> bool {
+        self.arrived.fetch_add(1, Ordering::SeqCst);
+        let mut spins = 0;
+        while self.arrived.load(Ordering::SeqCst) < 2 * (meeting + 1) {
+            if self.is_over.load(Ordering::SeqCst) {
+                // The other may have come, and gone, in between.
+                return self.arrived.load(Ordering::SeqCst) >= 2 * (meeting + 1);
+            }
+            spins += 1;
+            if spins < 200 {
+                spin_loop();
+            } else {
+                thread::yield_now();
+            }
+        }
+        true
+    }
+}
+
+/// Calls the meetings off, also when its thread panics.
+struct Over<'a>(&'a Meeting);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::SeqCst);
+    }
+}
+
 /// `n`, divided by `RIPCORD_TEST_SCALE`: sanitizers make everything ten times as slow.
 pub(crate) fn scaled(n: usize) -> usize {
     static DIVISOR: LazyLock<usize> = LazyLock::new(|| {
@@ -254,6 +340,13 @@ impl Rng {
     /// Below `bound`.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.number() % bound as u64) as usize
+    }
+
+    /// Up to some hundred nanoseconds.
+    fn delay(&mut self) {
+        for _ in 0..self.below(40) {
+            spin_loop();
+        }
     }
 
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
