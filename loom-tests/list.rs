@@ -204,3 +204,41 @@ fn a_count_while_others_drop_is_a_count_and_frees_what_it_unlinked() {
         assert_tidy(&node);
     });
 }
+
+#[test]
+fn drops_between_which_the_head_word_comes_back_the_same_leave_a_tidy_list() {
+    model("drop against drop, no references", 3, 250, || {
+        let node = root();
+        let [a, b, c] = entries(&node);
+        // Counts every reference in the head: after this, `a` can go and leave the head as it was.
+        drop(c);
+        let other = thread::spawn(move || drop(a));
+        drop(b);
+        other.join().unwrap();
+        assert_tidy(&node);
+    });
+}
+
+/// Three drops, one of which an owner may put back; `then` before the last handle goes.
+fn put_back(name: &str, then: impl Fn(&Handle) + Send + Sync + 'static) {
+    model(name, 1, 3_000, move || {
+        let node = root();
+        let [a, b, c] = entries(&node);
+        let first = thread::spawn(move || drop(b));
+        let second = thread::spawn(move || drop(c));
+        drop(a);
+        first.join().unwrap();
+        second.join().unwrap();
+        then(&node);
+    });
+}
+
+#[test]
+fn what_an_owner_put_back_goes_with_the_node() {
+    put_back("end of a list with a stash", |_| {});
+}
+
+#[test]
+fn what_an_owner_put_back_goes_with_the_node_that_was_closed() {
+    put_back("end of a closed list with a stash", crate::tree::cancel);
+}

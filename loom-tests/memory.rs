@@ -2,7 +2,7 @@
 
 use crate::harness::model;
 use crate::raw::pool::{Depot, Magazine};
-use crate::sync::AtomicUsize;
+use crate::sync::{AtomicUsize, UnsafeCell};
 use loom::thread;
 use std::sync::Arc;
 
@@ -67,5 +67,44 @@ fn a_magazine_goes_through_the_depot_whole_and_to_one_taker() {
             blocks.extend(empty(magazine));
         }
         assert_eq!(blocks.len(), 4, "a block was lost or given out twice");
+    });
+}
+
+/// A block with a word that loom watches.
+#[repr(C)]
+struct Watched {
+    free: [usize; 2],
+    used: UnsafeCell<()>,
+}
+
+#[test]
+fn a_block_is_handed_on_with_all_that_was_done_to_it() {
+    model("use of a block after another's", 3, 4, || {
+        let slots = Arc::new([
+            AtomicUsize::new(0),
+            AtomicUsize::new(0),
+            AtomicUsize::new(0),
+        ]);
+        let other = thread::spawn({
+            let slots = Arc::clone(&slots);
+            move || {
+                let watched = Box::new(Watched {
+                    free: [0; 2],
+                    used: UnsafeCell::new(()),
+                });
+                let mut magazine = Magazine::EMPTY;
+                // SAFETY: made for this; only its first two words are written.
+                unsafe { magazine.put(Box::into_raw(watched).cast()) };
+                depot(&slots).put(magazine).is_ok()
+            }
+        });
+        let free = |mut magazine: Magazine| {
+            let block = magazine.take().expect("one was put").cast::<Watched>();
+            // SAFETY: made above, and given out once.
+            unsafe { Box::from_raw(block) }.used.with_mut(|_| ());
+        };
+        depot(&slots).take().into_iter().for_each(free);
+        assert!(other.join().unwrap(), "there is room");
+        depot(&slots).take().into_iter().for_each(free);
     });
 }

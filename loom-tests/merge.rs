@@ -160,3 +160,32 @@ fn a_diamond_of_merges_is_done_by_either_cancel() {
         other.join().unwrap();
     });
 }
+
+#[test]
+fn two_handles_of_a_merged_node_dropped_during_a_parents_cancel_bury_it_once() {
+    model("merged handles against a cancel", 2, 2_500, || {
+        let (a, b) = (root(), root());
+        let merged = merge(&[&a, &b]);
+        let others = [merged.clone(), merged].map(|handle| thread::spawn(move || drop(handle)));
+        cancel(&b);
+        drop(b);
+        for other in others {
+            other.join().unwrap();
+        }
+        assert_tidy(&a);
+    });
+}
+
+#[test]
+fn a_walk_that_followed_a_link_comes_back_to_the_links_siblings() {
+    model("siblings of a link against two cancels", 3, 400, || {
+        let (a, b) = (root(), root());
+        let older = child(&b);
+        let merged = merge(&[&a, &b]);
+        let leaf = child(&merged);
+        let other = thread::spawn(move || cancel(&a));
+        cancel(&b);
+        assert!(leaf.is_done() && older.is_done());
+        other.join().unwrap();
+    });
+}

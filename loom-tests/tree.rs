@@ -7,6 +7,7 @@ use crate::list::{assert_tidy, child, root};
 use crate::local;
 use crate::raw::handle::Handle;
 use crate::raw::waits::tell;
+use crate::sync::UnsafeCell;
 use loom::thread;
 
 pub(crate) fn cancel(node: &Handle) {
@@ -147,6 +148,23 @@ fn a_guard_dropped_while_its_context_is_read_ends_it_once() {
         drop(guard);
         reader.join().unwrap();
         assert_tidy(&parent);
+    });
+}
+
+#[test]
+fn a_child_derived_while_the_guard_goes_is_done() {
+    model("guard against derive", 3, 60, || {
+        let (context, mut guard) = root().derive();
+        let creator = thread::spawn({
+            let context = context.clone();
+            move || child(&context)
+        });
+        if !guard.end_and_release() {
+            cancel(&guard);
+        }
+        drop(guard);
+        assert!(creator.join().unwrap().is_done(), "lost");
+        assert!(context.is_done());
     });
 }
 
@@ -361,5 +379,82 @@ fn a_block_reused_at_the_same_address_is_not_taken_for_the_one_before() {
         assert_eq!(parent.child_count(), 2);
         cancel(&parent);
         assert!(b.is_done() && c.is_done());
+    });
+}
+
+#[test]
+fn a_middle_sibling_dropped_during_a_cancel_hides_no_older_one() {
+    model("drop of a middle sibling against cancel", 3, 60, || {
+        let parent = root();
+        let (oldest, middle) = (child(&parent), child(&parent));
+        let newest = child(&parent);
+        let dropper = thread::spawn(move || drop(middle));
+        cancel(&parent);
+        assert!(oldest.is_done() && newest.is_done());
+        dropper.join().unwrap();
+    });
+}
+
+#[test]
+fn the_newest_sibling_dropped_during_a_cancel_is_freed_once() {
+    model("drop of the newest sibling against cancel", 3, 35, || {
+        let parent = root();
+        let (oldest, newest) = (child(&parent), child(&parent));
+        let dropper = thread::spawn(move || drop(newest));
+        cancel(&parent);
+        assert!(oldest.is_done());
+        dropper.join().unwrap();
+    });
+}
+
+#[test]
+fn a_childs_cause_against_its_parents_plain_cancel_leaves_the_first() {
+    model("child's cause against a plain cancel", 3, 2_000, || {
+        let parent = root();
+        let node = child(&parent);
+        let leaf = child(&node);
+        let other = thread::spawn({
+            let node = node.clone();
+            move || cancel_with(&node, "child")
+        });
+        cancel(&parent);
+        let seen = cause_of(&leaf);
+        assert!(matches!(
+            seen.as_deref(),
+            Some("child" | "context canceled")
+        ));
+        assert_eq!(seen, cause_of(&node), "the leaf follows its parent");
+        other.join().unwrap();
+    });
+}
+
+/// A cause that loom watches being read.
+#[derive(Debug)]
+struct Watched(UnsafeCell<()>);
+
+// SAFETY: for loom to judge.
+unsafe impl Send for Watched {}
+// SAFETY: as above.
+unsafe impl Sync for Watched {}
+
+impl std::fmt::Display for Watched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.with(|_| f.write_str("watched"))
+    }
+}
+
+impl std::error::Error for Watched {}
+
+#[test]
+fn a_cause_is_published_by_whoever_ends_its_node() {
+    model("cause published by another", 3, 50, || {
+        let node = root();
+        let other = thread::spawn({
+            let node = node.clone();
+            move || tell(node.cancel(Some(Watched(UnsafeCell::new(())).into())))
+        });
+        tell(node.cancel(Some(Watched(UnsafeCell::new(())).into())));
+        assert_eq!(cause_of(&node).as_deref(), Some("watched"));
+        other.join().unwrap();
     });
 }

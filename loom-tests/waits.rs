@@ -201,3 +201,32 @@ fn a_waiter_dropped_last_ends_its_node() {
         assert_tidy(&top);
     });
 }
+
+#[test]
+fn a_channel_got_during_a_cancel_is_disconnected() {
+    model("channel got against cancel", 3, 5, || {
+        let node = root();
+        let canceller = thread::spawn({
+            let node = node.clone();
+            move || cancel(&node)
+        });
+        // Asked for once only: each further call would disconnect it anew.
+        let channel = node.channel().expect("it is a node");
+        canceller.join().unwrap();
+        assert!(channel.is_disconnected());
+    });
+}
+
+#[test]
+fn two_who_ask_for_a_channel_at_once_get_one_that_is_made() {
+    model("channel against channel", 3, 20, || {
+        let node = root();
+        let connected = |node: &Handle| !node.channel().expect("it is a node").is_disconnected();
+        let other = thread::spawn({
+            let node = node.clone();
+            move || assert!(connected(&node))
+        });
+        assert!(connected(&node));
+        other.join().unwrap();
+    });
+}
