@@ -11,19 +11,19 @@
 //! goes with the node (R5). The list calls nobody: what it unlinked it returns, to be freed after OWNED is given up
 //! (R9).
 //!
-//! It also counts the registrations of its node: those made by a push since the list was last owned in the head word,
-//! all others in `registered`, beside one for the handles. So a push registers, and a removal gives the registration
-//! back, in the CAS they make anyway. Both halves are interchangeable. A registration is taken from `registered` only
-//! by who saw none in the head, and that one's own was in `registered` then; so `registered` never falls short, and
-//! as no push can come once the handles are gone, it is the whole count from then on.
+//! `owner` has what only the owner of a list may do, `registrations` the count that goes with it.
 //!
 //! Called by `stripes` and the modules above it.
 
+mod owner;
+mod registrations;
+
 use super::entry::{Chain, Entry, Leaving, Limbo};
-use super::head::{Head, HeadWord};
+use super::head::HeadWord;
 use crate::local;
 use crate::sync::{Alive, AtomicUsize, Ordering, UnsafeCell};
 use crate::tuning;
+use owner::Ownership;
 use std::ptr;
 
 /// The list is closed: its node is done, and so is whoever comes too late.
@@ -59,12 +59,6 @@ impl Removal {
         released: false,
         limbo: Chain::new(),
     };
-}
-
-enum Ownership {
-    Taken,
-    Busy,
-    Closed,
 }
 
 /// One list and its count.
@@ -147,23 +141,6 @@ impl Branch {
         }
     }
 
-    /// Registers without listing: entries born done, and stripes. The caller's handle keeps the node.
-    pub(crate) fn register(&self, registrations: usize) {
-        self.alive.check();
-        let before = self.registered.fetch_add(registrations, Ordering::Relaxed);
-        if before >= tuning::HANDLES_MAX {
-            std::process::abort();
-        }
-    }
-
-    /// Gives back what `register` made; `true`: it was the last, and the node has ended.
-    ///
-    /// ORDERING: as `release`.
-    pub(crate) fn unregister(&self, registrations: usize) -> bool {
-        self.alive.check();
-        self.registered.fetch_sub(registrations, Ordering::AcqRel) == registrations
-    }
-
     /// Takes an entry off the list, or leaves it to who owns or closed it. Lock-free; with nobody else about, one or
     /// two RMWs.
     ///
@@ -200,30 +177,6 @@ impl Branch {
         }
     }
 
-    /// # Safety
-    ///
-    /// As `remove`, by the owner.
-    unsafe fn remove_as_owner(&self, entry: *mut Entry) -> Removal {
-        // SAFETY: as promised, listed and pinned.
-        let next = unsafe { Entry::at(entry) }.next();
-        let head = self.head.load();
-        if head.newest() == entry && !head.is_pending() && !head.is_closed() {
-            // SAFETY: owned.
-            unsafe { self.forget_newer(next) };
-            let (to, released) = head.with_newest(next).let_go().less_reference();
-            if self.head.change(head, to).is_ok() {
-                return Removal {
-                    unlinked: true,
-                    released,
-                    limbo: Chain::new(),
-                };
-            }
-        }
-        // SAFETY: as promised; owned.
-        let mine = unsafe { self.unlink(entry) }.then_some(entry);
-        self.let_go(mine, true)
-    }
-
     /// Gives an entry to the owner of the list.
     ///
     /// # Safety
@@ -249,243 +202,6 @@ impl Branch {
                 let mut budget = tuning::DRAIN_BUDGET;
                 self.drain(&mut limbo, &mut budget);
                 return self.finish(None, true, limbo, budget);
-            }
-        }
-    }
-
-    fn own(&self) -> Ownership {
-        loop {
-            let head = self.head.load();
-            if head.is_closed() {
-                return Ownership::Closed;
-            }
-            if head.is_owned() {
-                return Ownership::Busy;
-            }
-            if self.try_own(head) {
-                return Ownership::Taken;
-            }
-            local::lost_race();
-        }
-    }
-
-    /// One try to take OWNED, from a word with OWNED and CLOSED clear (R5). Of the references in the head it leaves
-    /// one, to be given back in the CAS that lets go.
-    fn try_own(&self, head: Head) -> bool {
-        let left = head.references().min(1);
-        let moved = head.references() - left;
-        if moved > 0 {
-            // First here, then away there: the sum is never short. The caller's own registration is in it, so taking
-            // them back does not end the count.
-            self.registered.fetch_add(moved, Ordering::Relaxed);
-        }
-        let owned = self
-            .head
-            .change(head, head.with_references(left).owned())
-            .is_ok();
-        if !owned && moved > 0 {
-            self.registered.fetch_sub(moved, Ordering::Relaxed);
-        }
-        owned
-    }
-
-    /// Writes the back-links of the newest prefix, the only entries that have none. By the owner.
-    fn index(&self) {
-        let mut newer = self.head.load().newest();
-        while !newer.is_null() {
-            // SAFETY: listed entries are pinned by the list, which the owner alone takes them off.
-            let older = unsafe { Entry::at(newer) }.next();
-            if older.is_null() {
-                return;
-            }
-            // SAFETY: as above.
-            let entry = unsafe { Entry::at(older) };
-            // SAFETY: owned.
-            if !unsafe { entry.back() }.is_null() {
-                return;
-            }
-            // SAFETY: owned.
-            unsafe { entry.set_back(newer) };
-            newer = older;
-        }
-    }
-
-    /// Clears the back-link of what is to be the newest: a stale one would name a freed entry.
-    ///
-    /// # Safety
-    ///
-    /// The caller owns the list.
-    unsafe fn forget_newer(&self, entry: *mut Entry) {
-        if !entry.is_null() {
-            // SAFETY: listed, hence pinned; owned.
-            unsafe { Entry::at(entry).set_back(ptr::null_mut()) };
-        }
-    }
-
-    /// Unlinks an entry, unless the list is closed. Its `next` stays as it is: a walker may be standing on it (R3).
-    ///
-    /// # Safety
-    ///
-    /// The entry is listed; the caller owns the list.
-    unsafe fn unlink(&self, entry: *mut Entry) -> bool {
-        // SAFETY: listed, hence pinned.
-        let this = unsafe { Entry::at(entry) };
-        let next = this.next();
-        loop {
-            let head = self.head.load();
-            if head.is_closed() {
-                return false;
-            }
-            if head.newest() == entry {
-                // SAFETY: owned.
-                unsafe { self.forget_newer(next) };
-                if self.head.change(head, head.with_newest(next)).is_ok() {
-                    return true;
-                }
-                continue;
-            }
-            // SAFETY: owned.
-            let mut newer = unsafe { this.back() };
-            if newer.is_null() {
-                self.index();
-                // SAFETY: owned.
-                newer = unsafe { this.back() };
-            }
-            // SAFETY: `newer` is listed before `entry`, hence pinned.
-            unsafe { Entry::at(newer) }.set_next(next);
-            if !next.is_null() {
-                // SAFETY: listed, hence pinned; owned.
-                unsafe { Entry::at(next).set_back(newer) };
-            }
-            return true;
-        }
-    }
-
-    /// Unlinks what others handed over, within the budget; the rest waits in `stash`. By the owner.
-    fn drain(&self, limbo: &mut Chain<Limbo>, budget: &mut usize) {
-        let mut handed = self.take_stash();
-        loop {
-            if handed.is_empty() {
-                handed = self.leaving.take();
-            }
-            if *budget == 0 {
-                self.set_stash(handed.top());
-                return;
-            }
-            let Some(entry) = handed.pop() else { return };
-            *budget -= 1;
-            // SAFETY: what was handed over is listed and pinned by the list; owned.
-            if unsafe { self.unlink(entry) } {
-                // SAFETY: it is off the list, its LISTED pin and `limbo` word this owner's.
-                unsafe { limbo.push(entry) };
-            } else {
-                return;
-            }
-        }
-    }
-
-    fn let_go(&self, mine: Option<*mut Entry>, release: bool) -> Removal {
-        self.finish(mine, release, Chain::new(), tuning::DRAIN_BUDGET)
-    }
-
-    /// Gives OWNED up, after what was handed over has been seen to. `release`: the owner's registration goes with it.
-    fn finish(
-        &self,
-        mine: Option<*mut Entry>,
-        release: bool,
-        mut limbo: Chain<Limbo>,
-        mut budget: usize,
-    ) -> Removal {
-        loop {
-            let head = self.head.load();
-            if head.is_closed() {
-                if let Some(entry) = mine {
-                    // SAFETY: unlinked by this owner, its `limbo` word in no other use.
-                    unsafe { limbo.push(entry) };
-                }
-                // R5: a walker may stand on any of it. OWNED stays set for ever, so this is the last word on it.
-                self.set_stash(limbo.top());
-                return Removal::LEFT;
-            }
-            if head.is_pending() && budget > 0 {
-                if self.head.change(head, head.drained()).is_ok() {
-                    self.drain(&mut limbo, &mut budget);
-                }
-                continue;
-            }
-            let mut to = head.let_go();
-            if self.has_stash() {
-                to = to.pending();
-            }
-            let (to, released) = if release {
-                to.less_reference()
-            } else {
-                (to, false)
-            };
-            // That it succeeds says that nobody had begun to close the list: the limbo can be freed.
-            if self.head.change(head, to).is_ok() {
-                return Removal {
-                    unlinked: mine.is_some(),
-                    released,
-                    limbo,
-                };
-            }
-        }
-    }
-
-    fn set_stash(&self, top: *mut Entry) {
-        // SAFETY: the cell is the owner's, and only owners come here.
-        self.stash.with_mut(|stash| unsafe { *stash = top });
-    }
-
-    fn take_stash(&self) -> Chain<Limbo> {
-        // SAFETY: as in `set_stash`.
-        Chain::from_top(
-            self.stash
-                .with_mut(|stash| unsafe { std::mem::replace(&mut *stash, ptr::null_mut()) }),
-        )
-    }
-
-    fn has_stash(&self) -> bool {
-        // SAFETY: as in `set_stash`.
-        !self.stash.with(|stash| unsafe { *stash }).is_null()
-    }
-
-    /// Gives a registration back; `true`: it was the last, and the node has ended. The caller's last use of the list.
-    ///
-    /// ORDERING: the RMWs release what the caller did here and acquire what all others did, for whoever ends the node.
-    pub(crate) fn release(&self) -> bool {
-        self.alive.check();
-        loop {
-            let head = self.head.load();
-            match head.less_reference() {
-                (to, true) => {
-                    // With references in the head the handles are still there: it is not the last.
-                    if self.head.change(head, to).is_ok() {
-                        return false;
-                    }
-                }
-                (_, false) => return self.registered.fetch_sub(1, Ordering::AcqRel) == 1,
-            }
-        }
-    }
-
-    /// Gives the registration of the handles back, when the last of them is gone; `true`: the node has ended. From now
-    /// on `registered` is the whole count.
-    pub(crate) fn orphan(&self) -> bool {
-        self.alive.check();
-        loop {
-            let head = self.head.load();
-            let references = head.references();
-            if references == 0 {
-                // Nobody pushes any more, so what is registered now is all; if that is the handles' own, nobody else
-                // can change it. ORDERING: Acquire pairs with `release`.
-                return self.registered.load(Ordering::Acquire) == 1
-                    || self.registered.fetch_sub(1, Ordering::AcqRel) == 1;
-            }
-            self.registered.fetch_add(references, Ordering::Relaxed);
-            if self.head.change(head, head.with_references(0)).is_err() {
-                self.registered.fetch_sub(references, Ordering::Relaxed);
             }
         }
     }
@@ -523,11 +239,6 @@ impl Branch {
                 Some((count, self.let_go(None, false).limbo))
             }
         }
-    }
-
-    /// How many registrations there are, those of the handles and of stripes with them; a moment's guess.
-    pub(crate) fn registrations(&self) -> usize {
-        self.registered.load(Ordering::Relaxed) + self.head.load().references()
     }
 
     /// Hands out the LISTED pin of everything that is listed here, or in the limbo of an owner that found the list

@@ -339,7 +339,10 @@ fn looking_allocates_nothing() {
 }
 
 #[test]
-#[cfg_attr(ripcord_no_pool, ignore = "with the pool off every node is an allocation")]
+#[cfg_attr(
+    ripcord_no_pool,
+    ignore = "with the pool off every node is an allocation"
+)]
 fn a_child_its_wait_and_its_end_allocate_nothing_in_a_steady_state() {
     counted(|| {
         let (root, _guard) = Context::background().with_cancel();
@@ -358,7 +361,10 @@ fn a_child_its_wait_and_its_end_allocate_nothing_in_a_steady_state() {
 }
 
 #[test]
-#[cfg_attr(ripcord_no_pool, ignore = "with the pool off every node is an allocation")]
+#[cfg_attr(
+    ripcord_no_pool,
+    ignore = "with the pool off every node is an allocation"
+)]
 fn a_tree_and_its_cancel_allocate_nothing_in_a_steady_state() {
     counted(|| {
         let made = steady(|| {
@@ -374,7 +380,10 @@ fn a_tree_and_its_cancel_allocate_nothing_in_a_steady_state() {
 }
 
 #[test]
-#[cfg_attr(ripcord_no_pool, ignore = "with the pool off every node is an allocation")]
+#[cfg_attr(
+    ripcord_no_pool,
+    ignore = "with the pool off every node is an allocation"
+)]
 fn a_merged_context_and_its_end_allocate_nothing_in_a_steady_state() {
     counted(|| {
         let parents: [_; 3] = std::array::from_fn(|_| Context::background().with_cancel());
@@ -389,7 +398,10 @@ fn a_merged_context_and_its_end_allocate_nothing_in_a_steady_state() {
 }
 
 #[test]
-#[cfg_attr(ripcord_no_pool, ignore = "with the pool off every node is an allocation")]
+#[cfg_attr(
+    ripcord_no_pool,
+    ignore = "with the pool off every node is an allocation"
+)]
 fn a_cause_is_allocated_by_whoever_makes_it_and_never_again() {
     counted(|| {
         let cause = ripcord::Cause::msg("one for all");
