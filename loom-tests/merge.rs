@@ -189,3 +189,17 @@ fn a_walk_that_followed_a_link_comes_back_to_the_links_siblings() {
         other.join().unwrap();
     });
 }
+
+#[test]
+fn a_buried_merged_node_goes_with_the_later_of_two_closed_parents() {
+    model("last handles of two closed parents", 3, 3, || {
+        let (a, b) = (root(), root());
+        let merged = merge(&[&a, &b]);
+        cancel(&a);
+        cancel(&b);
+        drop(merged);
+        let other = thread::spawn(move || drop(a));
+        drop(b);
+        other.join().unwrap();
+    });
+}

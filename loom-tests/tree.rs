@@ -7,7 +7,7 @@ use crate::list::{assert_tidy, child, root};
 use crate::local;
 use crate::raw::handle::Handle;
 use crate::raw::waits::tell;
-use crate::sync::UnsafeCell;
+use crate::sync::{Alive, UnsafeCell};
 use loom::thread;
 
 pub(crate) fn cancel(node: &Handle) {
@@ -428,9 +428,22 @@ fn a_childs_cause_against_its_parents_plain_cancel_leaves_the_first() {
     });
 }
 
-/// A cause that loom watches being read.
+/// A cause that loom watches being read, and being dropped at all.
 #[derive(Debug)]
-struct Watched(UnsafeCell<()>);
+struct Watched {
+    read: UnsafeCell<()>,
+    _leaks: Alive,
+}
+
+impl Watched {
+    fn cause() -> Cause {
+        Self {
+            read: UnsafeCell::new(()),
+            _leaks: Alive::new(),
+        }
+        .into()
+    }
+}
 
 // SAFETY: for loom to judge.
 unsafe impl Send for Watched {}
@@ -439,7 +452,7 @@ unsafe impl Sync for Watched {}
 
 impl std::fmt::Display for Watched {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.with(|_| f.write_str("watched"))
+        self.read.with(|_| f.write_str("watched"))
     }
 }
 
@@ -451,10 +464,37 @@ fn a_cause_is_published_by_whoever_ends_its_node() {
         let node = root();
         let other = thread::spawn({
             let node = node.clone();
-            move || tell(node.cancel(Some(Watched(UnsafeCell::new(())).into())))
+            move || tell(node.cancel(Some(Watched::cause())))
         });
-        tell(node.cancel(Some(Watched(UnsafeCell::new(())).into())));
+        tell(node.cancel(Some(Watched::cause())));
         assert_eq!(cause_of(&node).as_deref(), Some("watched"));
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_cause_goes_with_its_node_whoever_drops_the_last_handle() {
+    model("cause against last handle", 3, 7, || {
+        let (ours, theirs) = root().derive();
+        let other = thread::spawn(move || tell(theirs.cancel(Some(Watched::cause()))));
+        drop(ours);
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_walker_finds_the_stripes_that_another_has_closed() {
+    model("inflation against two cancels", 3, 1_000, || {
+        let node = root();
+        drop(child(&node));
+        let other = thread::spawn({
+            let node = node.clone();
+            move || {
+                node.inflate();
+                cancel(&node);
+            }
+        });
+        cancel(&node);
         other.join().unwrap();
     });
 }

@@ -7,7 +7,7 @@ use std::fmt;
 /// Derivations printed of one context, at the most.
 const PARTS: usize = 64;
 
-/// Merges inside merges printed, at the most.
+/// Merges inside merges printed of a context with more parts than that, at the most.
 const NESTED: usize = 4;
 
 /// `context.Background.WithCancel`: the derivations that led here, in order. `context.Merge(…, …)` for a merged one,
@@ -21,7 +21,33 @@ impl fmt::Display for Context {
 
 impl fmt::Display for View<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write(f, *self, PARTS, 0)
+        let mut left = PARTS;
+        if fits(*self, &mut left) {
+            write(f, *self, usize::MAX, PARTS)
+        } else {
+            write(f, *self, PARTS, NESTED)
+        }
+    }
+}
+
+/// Whether all derivations of a view, those of merged parents with them, are within what is left.
+fn fits(view: View<'_>, left: &mut usize) -> bool {
+    let (origin, derivations) = derivations(view);
+    let Some(rest) = left.checked_sub(derivations) else {
+        return false;
+    };
+    *left = rest;
+    match origin {
+        Origin::Background | Origin::Todo => true,
+        Origin::Merge(node) => {
+            let parents = node.parents();
+            *left > 0 && {
+                *left -= 1;
+                parents
+                    .into_iter()
+                    .all(|parent| fits(View::Node(parent), left))
+            }
+        }
     }
 }
 
@@ -35,7 +61,8 @@ impl fmt::Debug for Context {
     }
 }
 
-fn write(f: &mut fmt::Formatter<'_>, view: View<'_>, budget: usize, nested: usize) -> fmt::Result {
+/// `budget`: how many derivations may be printed, `merges`: how many merges one inside the other.
+fn write(f: &mut fmt::Formatter<'_>, view: View<'_>, budget: usize, merges: usize) -> fmt::Result {
     let (origin, derivations) = derivations(view);
     let budget = match origin {
         Origin::Background => {
@@ -48,7 +75,7 @@ fn write(f: &mut fmt::Formatter<'_>, view: View<'_>, budget: usize, nested: usiz
         }
         Origin::Merge(node) => {
             let budget = budget / 2;
-            write_merge(f, node, budget, nested)?;
+            write_merge(f, node, budget, merges)?;
             budget
         }
     };
@@ -67,25 +94,25 @@ fn write_merge(
     f: &mut fmt::Formatter<'_>,
     node: NodeView<'_>,
     budget: usize,
-    nested: usize,
+    merges: usize,
 ) -> fmt::Result {
     let parents = node.parents();
-    let shown = if nested < NESTED {
+    let shown = if merges > 0 {
         parents.len().min(budget)
     } else {
         0
     };
     f.write_str("context.Merge(")?;
-    let last = parents.len() - shown;
+    let left_out = parents.len() - shown;
     for (index, parent) in parents.iter().take(shown).enumerate() {
         if index > 0 {
             f.write_str(", ")?;
         }
-        write(f, View::Node(*parent), (budget / shown).max(1), nested + 1)?;
+        write(f, View::Node(*parent), (budget / shown).max(1), merges - 1)?;
     }
-    if last > 0 {
+    if left_out > 0 {
         let comma = if shown > 0 { ", " } else { "" };
-        write!(f, "{comma}[{last} more]")?;
+        write!(f, "{comma}[{left_out} more]")?;
     }
     f.write_str(")")
 }

@@ -5,7 +5,7 @@ use crate::common::{
     when_told,
 };
 use crossbeam_channel::TryRecvError;
-use ripcord::{CancelGuard, Cause, Context, Done, Error};
+use ripcord::{CancelGuard, CancelHandle, Cause, Context, Done, Error};
 use std::fmt;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
@@ -330,7 +330,23 @@ fn a_waker_that_goes_may_take_the_whole_tree_with_it() {
         }
     }
     in_time(|| {
-        for cancelled in [true, false] {
+        let ends: [fn(Done, &CancelHandle); 4] = [
+            |done, _| drop(done),
+            |done, root| {
+                root.cancel();
+                drop(done);
+            },
+            |mut done, _| {
+                // The waker that goes cancels, before or after this poll looks.
+                let _ = poll(&mut done, Waker::noop());
+                assert_eq!(poll(&mut done, Waker::noop()), READY);
+            },
+            |mut done, root| {
+                root.cancel();
+                assert_eq!(poll(&mut done, Waker::noop()), READY);
+            },
+        ];
+        for end in ends {
             let (root, root_guard) = Context::background().with_cancel();
             let (parent, parent_guard) = root.with_cancel();
             let (ctx, guard) = parent.with_cancel();
@@ -341,13 +357,52 @@ fn a_waker_that_goes_may_take_the_whole_tree_with_it() {
             }));
             assert_eq!(poll(&mut done, &waker), Poll::Pending);
             drop(waker);
-            if cancelled {
-                handle.cancel();
-            }
-            drop(done);
+            end(done, &handle);
             assert_eq!(root.child_count(), 0);
         }
     });
+}
+
+#[test]
+fn a_waker_may_poll_its_own_done_inside_its_wake() {
+    in_time(|| {
+        let (root, guard) = Context::background().with_cancel();
+        let (ctx, _guard) = root.with_cancel();
+        let slot: Arc<Mutex<Option<Done>>> = Arc::default();
+        let answers: Arc<Mutex<Vec<Poll<Error>>>> = Arc::default();
+        let done = when_told(&ctx, {
+            let (slot, answers) = (slot.clone(), answers.clone());
+            move || {
+                let done = slot.lock().expect("nobody panics").take();
+                let mut done = done.expect("it was put there");
+                let answer = poll(&mut done, Waker::noop());
+                answers.lock().expect("nobody panics").push(answer);
+            }
+        });
+        *slot.lock().expect("nobody panics") = Some(done);
+        guard.cancel();
+        assert_eq!(*answers.lock().expect("nobody panics"), [READY]);
+    });
+}
+
+#[test]
+fn a_conversion_into_a_cause_that_panics_cancels_nothing() {
+    struct Unconvertible;
+    impl From<Unconvertible> for Cause {
+        fn from(_: Unconvertible) -> Self {
+            panic!("a conversion panics");
+        }
+    }
+    let (ctx, guard) = Context::background().with_cancel();
+    let waiter = Waiter::on(&ctx);
+    let cancel = || guard.cancel_with(Unconvertible);
+    assert!(catch_unwind(AssertUnwindSafe(cancel)).is_err());
+    assert_live(&ctx);
+    assert_eq!(waiter.wakes(), 0);
+    guard.cancel_with(Reason(1));
+    assert_canceled(&ctx, Some(Reason(1)));
+    assert!(catch_unwind(AssertUnwindSafe(|| guard.cancel_with(Unconvertible))).is_err());
+    assert_canceled(&ctx, Some(Reason(1)));
 }
 
 struct Panics;

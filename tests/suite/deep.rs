@@ -364,3 +364,22 @@ fn a_fan_of_chains_goes_either_way() {
         }
     });
 }
+
+#[test]
+fn a_merge_of_more_than_a_million_parents_ends_with_any_of_them_and_lets_all_go() {
+    // One more than 2^20 is past every count a node could pack into a word beside others.
+    const PARENTS: usize = (1 << 20) + 1;
+    on_small_stack(|| {
+        let (parents, guards): (Vec<_>, Vec<_>) = (0..PARENTS)
+            .map(|_| Context::background().with_cancel())
+            .unzip();
+        let (merged, guard) = Context::merge(&parents);
+        assert_live(&merged);
+        let text = merged.to_string();
+        assert!(text.len() < 64 * 1024, "{} bytes", text.len());
+        guards[PARENTS - 1].cancel_with(Reason(1));
+        assert_canceled(&merged, Some(Reason(1)));
+        drop((merged, guard));
+        assert!(parents.iter().all(|parent| parent.child_count() == 0));
+    });
+}

@@ -71,6 +71,23 @@ fn a_merged_context_prints_its_parents_in_order() {
 }
 
 #[test]
+fn a_merge_and_what_was_derived_from_it_are_printed_in_full_up_to_sixty_four_parts() {
+    let (a, _a_guards) = chain(Context::background(), 10);
+    let (b, _b_guards) = chain(Context::todo(), 3);
+    let (merged, _guard) = Context::merge([&a, &b]);
+    let (leaf, _guards) = chain(merged.clone(), 50);
+    assert_eq!(
+        leaf.to_string(),
+        format!("{merged}{}", ".WithCancel".repeat(50))
+    );
+    let (longer, _longer_guard) = leaf.with_cancel();
+    assert!(
+        longer.to_string().len() < leaf.to_string().len(),
+        "{longer}"
+    );
+}
+
+#[test]
 fn parents_that_cannot_end_a_merged_context_are_not_printed() {
     let (a, _guard_a) = Context::background().with_cancel();
     let (b, _guard_b) = Context::todo().with_cancel();

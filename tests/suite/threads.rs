@@ -21,7 +21,7 @@ fn everything_derived_while_the_root_is_cancelled_is_done() {
             let families = run_all(THREADS, |thread| {
                 let mut made = vec![(root.clone(), guard.handle())];
                 let mut rng = Rng::new((round * THREADS + thread) as u64);
-                while !root.is_done() {
+                while !root.is_done() && made.len() < 2_000 {
                     if thread == 0 && made.len() == 1 + round % 50 {
                         guard.cancel_with(why);
                         assert!(made.iter().all(|(ctx, _)| ctx.is_done()));
@@ -490,6 +490,123 @@ fn a_tree_is_handed_from_thread_to_thread_and_freed_far_from_home() {
             let home = std::thread::spawn(move || drop(family));
             home.join().expect("the last thread");
             assert_eq!(drops.count(), 1);
+        });
+    }
+}
+
+/// A root that many threads were at war over: however the engine spreads such a one, it is to behave as before.
+fn hot_root(top: &Context) -> (Context, CancelGuard) {
+    let (root, guard) = top.with_cancel();
+    run_all(THREADS, |_| {
+        for _ in 0..scaled(20_000) {
+            drop((root.with_cancel(), root.done()));
+        }
+    });
+    assert_eq!(root.child_count(), 0);
+    (root, guard)
+}
+
+/// Children, merged contexts and waits of it, made by as many threads.
+fn populate(root: &Context, other: &Context) -> Vec<(Context, CancelGuard, Waiter)> {
+    let made = run_all(THREADS, |thread| {
+        let made = (0..30).map(|index| {
+            let (ctx, guard) = match (thread + index) % 3 {
+                0 => Context::merge([root, other]),
+                1 => Context::merge([other, root]),
+                _ => root.with_cancel(),
+            };
+            let waiter = Waiter::on(&ctx);
+            (ctx, guard, waiter)
+        });
+        made.collect::<Vec<_>>()
+    });
+    made.into_iter().flatten().collect()
+}
+
+#[test]
+fn a_hot_root_ends_all_that_was_derived_from_it_on_any_thread() {
+    in_time(|| {
+        for from_above in [false, true] {
+            let (top, top_guard) = Context::background().with_cancel();
+            let (other, _other_guard) = Context::background().with_cancel();
+            let (root, guard) = hot_root(&top);
+            let mut family = populate(&root, &other);
+            assert_eq!(root.child_count(), family.len());
+            let waiters = run_all(THREADS, |_| Waiter::on(&root));
+            let channel = root.done_channel();
+            let dropped = family.split_off(family.len() / 2);
+            drop(dropped);
+            assert_eq!(root.child_count(), family.len());
+
+            let guard = if from_above { top_guard } else { guard };
+            guard.cancel_with(Reason(1));
+            for (ctx, _, waiter) in &mut family {
+                assert_canceled(ctx, Some(Reason(1)));
+                assert_eq!(waiter.wakes(), 1);
+                assert!(waiter.poll().is_ready());
+            }
+            assert!(waiters.iter().all(|waiter| waiter.wakes() == 1));
+            assert!(channel.recv().is_err());
+            assert_live(&other);
+            assert_eq!(other.child_count(), 0);
+            let (late, _late_guard) = root.with_cancel();
+            assert_canceled(&late, Some(Reason(1)));
+        }
+    });
+}
+
+#[test]
+fn a_hot_root_goes_with_the_last_handle_below_it_whatever_goes_first() {
+    in_time(|| {
+        for root_first in [false, true] {
+            let drops = Drops::default();
+            let (top, _top_guard) = Context::background().with_cancel();
+            let (other, _other_guard) = Context::background().with_cancel();
+            let (root, guard) = hot_root(&top);
+            let family = populate(&root, &other);
+            guard.handle().cancel_with(drops.error());
+            let shares: Vec<_> = family
+                .into_iter()
+                .map(|one| Mutex::new(Some(one)))
+                .collect();
+            let handles = (root, guard);
+            let mut kept = Some(handles);
+            if root_first {
+                drop(kept.take());
+            }
+            run_all(THREADS, |thread| {
+                for share in shares.iter().skip(thread).step_by(THREADS) {
+                    drop(share.lock().expect("nobody panics").take());
+                }
+            });
+            drop(kept);
+            assert_eq!(drops.count(), 1);
+            assert_eq!((top.child_count(), other.child_count()), (0, 0));
+        }
+    });
+}
+
+#[test]
+fn a_live_hot_root_goes_from_its_parent_when_children_and_handles_go_together() {
+    for _ in 0..scaled(4) {
+        in_time(|| {
+            let (top, _top_guard) = Context::background().with_cancel();
+            let (root, guard) = hot_root(&top);
+            drop(guard.disarm());
+            let clones: Vec<_> = (0..THREADS)
+                .map(|_| Mutex::new(Some(root.clone())))
+                .collect();
+            drop(root);
+            run_all(THREADS, |thread| {
+                let mine = clones[thread].lock().expect("nobody panics").take();
+                let mine = mine.expect("each thread has a clone");
+                let children: Vec<_> = (0..20).map(|_| mine.with_cancel()).collect();
+                drop(mine);
+                for (child, child_guard) in children {
+                    drop((child, child_guard.disarm()));
+                }
+            });
+            assert_eq!(top.child_count(), 0);
         });
     }
 }
