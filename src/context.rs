@@ -204,7 +204,8 @@ impl Context {
     /// A channel that never carries anything and is disconnected when the context is done: for crossbeam's `select!`.
     /// Of a context that can never be done, a channel that never is.
     ///
-    /// One a context, made on the first call, which allocates; a clone after. Telling it is what crossbeam's channel
+    /// The receiver keeps no context: hold one beside it, or nothing may be left to tell it. One a context, made on the
+    /// first call, which allocates; a clone after. Telling it is what crossbeam's channel
     /// does on disconnection, and may block inside that crate.
     ///
     /// ```

@@ -75,7 +75,11 @@ impl Done {
 impl Future for Done {
     type Output = Error;
 
-    /// Lock-free. Clones the waker where it is another than before.
+    /// Lock-free. Clones the waker, twice, where it is another than before.
+    ///
+    /// # Panics
+    ///
+    /// If cloning the waker does.
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Error> {
         let error = match &mut self.state {
             State::Never => return Poll::Pending,
@@ -84,8 +88,12 @@ impl Future for Done {
                 let mut error = entry.err();
                 if error.is_none() && !is_same(registered.as_ref(), cx.waker()) {
                     let old = registered.replace(cx.waker().clone());
-                    entry.register(cx.waker());
+                    let left = entry.register(cx.waker());
                     contain(|| drop(old));
+                    assert!(
+                        left,
+                        "the clone of a waker panicked: this `Done` cannot be woken, drop it"
+                    );
                     error = entry.err();
                 }
                 match error {

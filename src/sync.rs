@@ -81,15 +81,17 @@ impl Channel {
     }
 }
 
-/// Runs code that is not ours; a panic in it is left to the panic hook and goes no further.
-pub(crate) fn contain(f: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-        // The payload is the user's too, and its drop may panic in its turn; that payload is forgotten, for there
-        // could be no end to it.
-        if let Err(second) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
-            std::mem::forget(second);
-        }
+/// Runs code that is not ours; a panic in it is left to the panic hook and goes no further. `false`: there was one.
+pub(crate) fn contain(f: impl FnOnce()) -> bool {
+    let Err(payload) = catch_unwind(AssertUnwindSafe(f)) else {
+        return true;
+    };
+    // The payload is the user's too, and its drop may panic in its turn; that payload is forgotten, for there could be
+    // no end to it.
+    if let Err(second) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
+        std::mem::forget(second);
     }
+    false
 }
 
 /// Puts blocked threads to sleep on the low half of a word, and wakes them.

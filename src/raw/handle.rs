@@ -227,8 +227,9 @@ impl Waiting {
         unsafe { waits::node_of(self.waiter()).and_then(|node| tree::err(node)) }
     }
 
-    /// Leaves a waker, in place of one left before. Look after, not before.
-    pub(crate) fn register(&mut self, waker: &Waker) {
+    /// Leaves a waker, in place of one left before. Look after, not before. `false`: it could not be cloned, and the
+    /// slot is of no more use.
+    pub(crate) fn register(&mut self, waker: &Waker) -> bool {
         // SAFETY: HELD is ours.
         let slot = &unsafe { Waiter::at(self.waiter()) }.waker;
         if self.has_waker {
@@ -237,8 +238,8 @@ impl Waiting {
             contain(|| drop(old));
         }
         self.has_waker = true;
-        // A cancel that is just taking the waker leaves it to this call to wake it.
-        contain(|| slot.register(waker));
+        // A cancel that is just taking the waker leaves it to this call to wake it: that panic is contained too.
+        contain(|| slot.register(waker)) || self.err().is_some()
     }
 }
 

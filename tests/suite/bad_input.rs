@@ -554,6 +554,28 @@ fn a_waker_whose_clone_panics_is_its_pollers_own_problem() {
 }
 
 #[test]
+fn a_waker_whose_second_clone_panics_is_not_taken_for_one_that_will_be_called() {
+    static CLONES: AtomicUsize = AtomicUsize::new(0);
+    static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, |_| {}, |_| {}, |_| {});
+    fn clone(data: *const ()) -> RawWaker {
+        let clones = CLONES.fetch_add(1, Ordering::SeqCst);
+        assert!(clones == 0, "the second clone panics");
+        RawWaker::new(data, &VTABLE)
+    }
+    // SAFETY: the table's functions use no data.
+    let waker = unsafe { Waker::new(std::ptr::null(), &VTABLE) };
+
+    let (ctx, guard) = Context::background().with_cancel();
+    let neighbour = Waiter::on(&ctx);
+    let mut done = ctx.done();
+    let polled = catch_unwind(AssertUnwindSafe(|| poll(&mut done, &waker)));
+    assert!(polled.is_err(), "pending would be for ever");
+    guard.cancel();
+    assert_eq!(neighbour.wakes(), 1);
+    assert_eq!(poll(&mut done, Waker::noop()), READY);
+}
+
+#[test]
 fn a_cause_whose_drop_panics_is_dropped_by_the_library_without_a_word() {
     let (parent, parent_guard) = Context::background().with_cancel();
     let (ctx, guard) = parent.with_cancel();
