@@ -41,11 +41,13 @@ impl CancelGuard {
     }
 
     /// Cancels the context and everything derived from it. Lock-free up to the wakers it calls; one step a context.
+    /// Allocates only where merged contexts hang below: a word for each link it is behind at a time.
     pub fn cancel(&self) {
         cancel(&self.node, None);
     }
 
-    /// As [`cancel`](Self::cancel), and says why. A cause that comes too late is dropped when all is told.
+    /// As [`cancel`](Self::cancel), and says why. A cause that comes too late is dropped when all is told,
+    /// or with the context.
     pub fn cancel_with(&self, cause: impl Into<Cause>) {
         cancel(&self.node, Some(cause.into()));
     }

@@ -57,7 +57,7 @@ impl Context {
     /// A child, and the guard that cancels it when it is dropped.
     ///
     /// The child of a context that is done is born done, with its error and cause. Lock-free; allocates only where the
-    /// pool of nodes is empty.
+    /// pool of nodes is empty, and once in the life of a context that many threads derive from at a time.
     ///
     /// ```
     /// use ripcord::Context;
@@ -177,7 +177,7 @@ impl Context {
 
     /// A future that is ready, with the error, when the context is done. It keeps the context; it needs no runtime.
     ///
-    /// Lock-free; allocates only where the pool is empty. See [`Done`].
+    /// Lock-free; allocates where [`with_cancel`](Self::with_cancel) does. See [`Done`].
     ///
     /// ```
     /// use ripcord::{Context, Error};
@@ -204,8 +204,8 @@ impl Context {
     /// A channel that never carries anything and is disconnected when the context is done: for crossbeam's `select!`.
     /// Of a context that can never be done, a channel that never is.
     ///
-    /// The receiver keeps no context: hold one beside it, or nothing may be left to tell it. One a context, made on the
-    /// first call, which allocates; a clone after. Telling it is what crossbeam's channel
+    /// The receiver keeps no context: where the last handle of it goes, the channel goes with the node, and is
+    /// disconnected too. One a context, made on the first call, which allocates; a clone after. Telling it is what crossbeam's channel
     /// does on disconnection, and may block inside that crate.
     ///
     /// ```

@@ -81,10 +81,13 @@ fn write(f: &mut fmt::Formatter<'_>, view: View<'_>, budget: usize, merges: usiz
     };
     let shown = derivations.min(budget);
     let left_out = derivations - shown;
-    for index in 0..shown {
-        if left_out > 0 && index == shown / 2 {
-            write!(f, ".[{left_out} more]")?;
-        }
+    for _ in 0..shown / 2 {
+        f.write_str(".WithCancel")?;
+    }
+    if left_out > 0 {
+        write!(f, ".[{left_out} more]")?;
+    }
+    for _ in shown / 2..shown {
         f.write_str(".WithCancel")?;
     }
     Ok(())

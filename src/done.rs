@@ -12,7 +12,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 ///
 /// It is `'static`, needs no runtime, and keeps its context as any handle does. A poll that finds the waker it has
 /// already writes nothing. The waker is called once, by the thread that ends the context, inside that thread's
-/// `cancel`; a panic in it is contained. Dropping the `Done` takes its waker back before the drop returns, unless a
+/// `cancel` (or by the poll that is just leaving it there, where the two meet); a panic in it is contained. Dropping the `Done` takes its waker back before the drop returns, unless a
 /// cancel is just taking it.
 ///
 /// A `Done` that is forgotten keeps its entry and its node for ever, and costs nobody else anything.
@@ -87,13 +87,15 @@ impl Future for Done {
             State::Waiting { entry, registered } => {
                 let mut error = entry.err();
                 if error.is_none() && !is_same(registered.as_ref(), cx.waker()) {
-                    let old = registered.replace(cx.waker().clone());
-                    let left = entry.register(cx.waker());
+                    let clone = cx.waker().clone();
+                    let old = registered.take();
                     contain(|| drop(old));
+                    let left = entry.register(cx.waker());
                     assert!(
                         left,
                         "the clone of a waker panicked: this `Done` cannot be woken, drop it"
                     );
+                    *registered = Some(clone);
                     error = entry.err();
                 }
                 match error {

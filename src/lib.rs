@@ -3,7 +3,8 @@
 //!
 //! A [`Context`] is a position in a tree. [`with_cancel`](Context::with_cancel) derives a child and the guard that
 //! cancels it; what ends a context ends all that was derived from it, before the call returns. Looking is one load;
-//! deriving and dropping a child takes three atomic operations, however many threads do it on one parent.
+//! deriving and dropping a child takes three atomic operations, four where it has siblings, however many threads do it on
+//! one parent.
 //!
 //! ```
 //! use ripcord::{Cause, Context, Error};
@@ -53,7 +54,8 @@
 //! * No operation waits for another thread: one that is stopped anywhere inside this library keeps no other from
 //!   creating, cancelling, dropping or looking at any context. There are no locks and no spinning on these paths.
 //!   Outside the promise, because not ours: the allocator, the kernel, an executor's wakers, crossbeam's channels.
-//! * Nothing recurses: a chain or a fan of a million contexts is cancelled and dropped on a small stack.
+//! * Nothing recurses: a chain or a fan of a million contexts is cancelled and dropped on a small stack. (A cause that
+//!   holds a context whose cause holds a context, and so on, is dropped as deep as it was nested: that is its owner's.)
 //! * A panic in a waker, or in the drop of a cause, is left to the panic hook; the cancel goes on and skips nothing.
 //!
 //! # Bad input

@@ -207,11 +207,16 @@ pub(crate) fn stripes() -> usize {
     }
 }
 
-/// Notes a lost race on a list; `true`: they are so many that the node is worth stripes.
+/// Notes a lost race on a list.
 #[cold]
-pub(crate) fn lost_race() -> bool {
+pub(crate) fn lost_race() {
+    with(|local| local.lost_races = local.lost_races.saturating_add(1));
+}
+
+/// Whether this thread has lost so many races that the node it is at is worth stripes. Asked once, it starts anew.
+#[cold]
+pub(crate) fn is_contended() -> bool {
     with(|local| {
-        local.lost_races += 1;
         let contended = local.lost_races >= tuning::CONTENTION_LIMIT;
         if contended {
             local.lost_races = 0;

@@ -8,7 +8,7 @@ use crate::sync::{AtomicUsize, Ordering, contain};
 /// What a watcher is told. Every method has an empty body to override.
 ///
 /// Hooks run on the thread that creates or cancels, after all states are set and before anybody is told; a panic in
-/// one is contained. A hook that blocks holds that thread up, and no other.
+/// one, or in its drop, is contained. A hook that blocks holds that thread up, and no other.
 pub trait Hooks: Send + Sync + 'static {
     /// A context that can be done was derived.
     fn created(&self) {}
@@ -49,10 +49,17 @@ static INSTALLED: AtomicUsize = AtomicUsize::new(0);
 /// assert_eq!(created.0.load(Ordering::Relaxed), 1);
 /// ```
 pub fn install(hooks: Option<Box<dyn Hooks>>) {
-    let on = usize::from(hooks.is_some());
-    HOOKS.store(hooks.map(Arc::new));
-    // ORDERING: Relaxed; who reads it stale misses a hook or finds none, as if it had come a moment before.
-    INSTALLED.store(on, Ordering::Relaxed);
+    let replaced = HOOKS.swap(hooks.map(Arc::new));
+    loop {
+        let on = HOOKS.load().is_some();
+        // ORDERING: SeqCst, so that of two calls at once the one that stores last sees what is installed, and stores
+        // again. Readers are Relaxed: who reads it stale misses a hook or finds none, as if it had come a moment before.
+        INSTALLED.store(usize::from(on), Ordering::SeqCst);
+        if HOOKS.load().is_some() == on {
+            break;
+        }
+    }
+    contain(|| drop(replaced));
 }
 
 #[inline(always)]
@@ -76,7 +83,10 @@ pub(crate) fn canceled(contexts: usize) {
 
 #[cold]
 fn tell(f: impl FnOnce(&dyn Hooks)) {
-    if let Some(hooks) = HOOKS.load_full() {
-        contain(|| f(&**hooks));
-    }
+    contain(|| {
+        // Dropped in here as well: hooks that were replaced meanwhile go with the last that uses them.
+        if let Some(hooks) = HOOKS.load_full() {
+            f(&**hooks);
+        }
+    });
 }

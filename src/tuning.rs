@@ -4,7 +4,7 @@
 pub(crate) const BLOCK: usize = 128;
 
 /// Blocks of a magazine. Arbitrary between 32 and 256: below, the depot shows in the cost of a burst; above, an idle
-/// thread keeps more than 16 KiB twice over.
+/// thread keeps more than 32 KiB twice over.
 pub(crate) const MAGAZINE: usize = 64;
 
 /// Magazines the depot keeps (512 KiB of blocks); what does not fit goes to the allocator.

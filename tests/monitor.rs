@@ -1,6 +1,6 @@
 //! Hooks are told what is created and cancelled. A binary of its own, with one test: hooks are the whole process's.
 
-use ripcord::{Context, monitor};
+use ripcord::{Context, Error, monitor};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -24,6 +24,32 @@ impl monitor::Hooks for Counts {
 
     fn canceled(&self, contexts: usize) {
         self.canceled.fetch_add(contexts, Ordering::SeqCst);
+    }
+}
+
+/// Takes itself away while it is called, and panics as it goes.
+struct Leaves;
+
+impl monitor::Hooks for Leaves {
+    fn canceled(&self, _: usize) {
+        monitor::install(None);
+    }
+}
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        panic!("hooks that panic in their drop");
+    }
+}
+
+/// Installs others as it goes.
+struct Bequeaths(Counts);
+
+impl monitor::Hooks for Bequeaths {}
+
+impl Drop for Bequeaths {
+    fn drop(&mut self) {
+        monitor::install(Some(Box::new(self.0.clone())));
     }
 }
 
@@ -71,6 +97,19 @@ fn hooks_see_every_creation_and_every_end_once_and_their_panics_go_no_further() 
     let (ctx, guard) = Context::background().with_cancel();
     guard.cancel();
     assert!(ctx.is_done() && child.is_done());
+
+    let (ctx, guard) = Context::background().with_cancel();
+    let told = ctx.clone();
+    let waits = std::thread::spawn(move || told.wait());
+    monitor::install(Some(Box::new(Leaves)));
+    guard.cancel();
+    assert_eq!(waits.join().expect("it is told"), Error::Canceled);
+
+    let heir = Counts::default();
+    monitor::install(Some(Box::new(Bequeaths(heir.clone()))));
+    monitor::install(None);
+    drop(Context::background().with_cancel());
+    assert_eq!(heir.get().0, 1, "what was installed last is called");
 
     monitor::install(None);
     drop(Context::background().with_cancel());

@@ -1,8 +1,8 @@
 //! The end of an entry, and of its bytes. Loops, never recursion: a chain of a million ends in here (R6).
 //!
 //! An entry *has ended* when nobody can reach it by a handle or a registration any more. Its undertaker, the thread
-//! that found this, takes it off its parent, gives up HELD and releases its registration with the parent last (R2),
-//! which may end the parent in turn. Its *bytes* go when the last pin is given up, which may be much later (R10); a
+//! that found this, takes it off its parent, gives up HELD and, if its removal has not done so, releases its registration
+//! with the parent last (R2), which may end the parent in turn. Its *bytes* go when the last pin is given up, which may be much later (R10); a
 //! node's bytes take the LISTED pins of its list with them.
 //!
 //! Called by `tree`, `merge` and `waits`.

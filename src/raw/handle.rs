@@ -202,7 +202,16 @@ impl Ended<'_> {
 #[derive(Debug)]
 pub(crate) struct Waiting {
     waiter: usize,
-    has_waker: bool,
+    slot: WakerSlot,
+}
+
+/// What is known of a waiter's waker slot by the one who fills it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WakerSlot {
+    Empty,
+    Filled,
+    /// The clone of a waker panicked inside: it takes none any more.
+    Broken,
 }
 
 impl Waiting {
@@ -213,7 +222,7 @@ impl Waiting {
         let waiter = unsafe { waits::install(node) }?;
         Some(Self {
             waiter: waiter.expose_provenance(),
-            has_waker: false,
+            slot: WakerSlot::Empty,
         })
     }
 
@@ -230,23 +239,30 @@ impl Waiting {
     /// Leaves a waker, in place of one left before. Look after, not before. `false`: it could not be cloned, and the
     /// slot is of no more use.
     pub(crate) fn register(&mut self, waker: &Waker) -> bool {
+        if self.slot == WakerSlot::Broken {
+            return false;
+        }
         // SAFETY: HELD is ours.
         let slot = &unsafe { Waiter::at(self.waiter()) }.waker;
-        if self.has_waker {
+        if self.slot == WakerSlot::Filled {
             // First out with the old one: a panic of its drop inside the slot would break that.
             let old = slot.take();
             contain(|| drop(old));
         }
-        self.has_waker = true;
+        self.slot = WakerSlot::Filled;
         // A cancel that is just taking the waker leaves it to this call to wake it: that panic is contained too.
-        contain(|| slot.register(waker)) || self.err().is_some()
+        let left = contain(|| slot.register(waker)) || self.err().is_some();
+        if !left {
+            self.slot = WakerSlot::Broken;
+        }
+        left
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
         // SAFETY: HELD is ours, and given up here.
-        unsafe { waits::remove(self.waiter(), self.has_waker) };
+        unsafe { waits::remove(self.waiter(), self.slot == WakerSlot::Filled) };
     }
 }
 

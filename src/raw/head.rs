@@ -68,7 +68,7 @@ impl Head {
 
     pub(crate) fn with_newest(self, entry: *mut Entry) -> Self {
         let address = entry.expose_provenance();
-        debug_assert_eq!(address & !POINTER, 0, "`record::allocate` checks it");
+        debug_assert_eq!(address & !POINTER, 0, "`local::allocate` checks it");
         Self((self.0 & !POINTER) | address)
     }
 

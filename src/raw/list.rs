@@ -98,7 +98,7 @@ impl Branch {
         let this = unsafe { Entry::at(entry) };
         let mut head = self.head.load();
         let mut registered_apart = false;
-        let mut contended = false;
+        let mut lost = false;
         loop {
             if head.is_closed() {
                 if registered_apart {
@@ -118,7 +118,8 @@ impl Branch {
             match self.head.change(head, to) {
                 Ok(()) => break,
                 Err(now) => {
-                    contended |= local::lost_race();
+                    local::lost_race();
+                    lost = true;
                     head = now;
                 }
             }
@@ -127,7 +128,10 @@ impl Branch {
         if head.references() >= tuning::INDEX_AT && !head.is_owned() {
             limbo = self.write_back_links();
         }
-        Ok(Pushed { limbo, contended })
+        Ok(Pushed {
+            limbo,
+            contended: lost && local::is_contended(),
+        })
     }
 
     #[cold]

@@ -17,16 +17,18 @@
 //! Cited by number where the code stands on them.
 //!
 //! * **R1** A pin is given up by one RMW, its holder's last use of the address, as a comparand too.
-//! * **R2** An undertaker releases the registration with the parent as its very last step.
+//! * **R2** An undertaker touches the parent no more once its registration there is given back: in the CAS that takes the
+//!   entry off the list, while the handles' own keeps the parent from ending; else as its very last step.
 //! * **R3** `next` of an unlinked entry is never written: a walker on it must reach the live rest. What is unlinked is
 //!   chained through `limbo`, which no walker reads.
 //! * **R4** An entry is popped by one CAS only where its `next` is null.
 //! * **R5** OWNED is taken only from a word with OWNED and CLOSED clear. Who lets go and finds CLOSED leaves what it
 //!   unlinked to the node.
-//! * **R6** Nothing recurses.
+//! * **R6** Nothing here recurses. What a user nests in causes and wakers, their drops unnest.
 //! * **R7** A walker enters a marked node unless it is PROPAGATED, which is set when all below it is marked.
 //! * **R8** A count never goes from 0 to 1. Walkers work through pinned bytes.
-//! * **R9** Code that is not ours never runs while a list is OWNED or a walk is marking; its panics are contained.
+//! * **R9** Code that is not ours never runs while a list is OWNED or a walk is marking, but for the allocator, where the
+//!   stack of a walk that follows links grows; its panics are contained.
 //! * **R10** Bytes are freed by the last pin to go: HELD, LISTED, links. Only the undertaker unlinks.
 //! * **R11** A flag that lets others skip a wake is never set before the wake was made. Nothing here has such a flag:
 //!   what wakes, wakes every time.

@@ -2,8 +2,8 @@
 //! handles. This file owns every bit of it; no other names one.
 //!
 //! ```text
-//!  63        32 31      12 11   10    9      8    7          6       5        4       3  2   1       0
-//! | handles    | links    | - | ARMED LISTED HELD PROPAGATED CHANNEL SLEEPERS ENTRIES CAUSE  EXPIRED DONE |
+//!  63        32 31      12 11 10 9      8    7          6       5        4       3  2   1       0
+//! | handles    | links    |  -  | LISTED HELD PROPAGATED CHANNEL SLEEPERS ENTRIES CAUSE  EXPIRED DONE |
 //! ```
 //!
 //! | bits | set by | cleared by | says |

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Depth first, without recursion: the way back up is the parent pointer, or, where a link was followed, a stack of
-//! links. That stack, which a tree without merges does not need, is the one allocation a cancel makes. A node is left
+//! links. That stack, which a tree without merges does not need, is all a cancel allocates. A node is left
 //! only when all below it is marked, links' targets too, and is then PROPAGATED, so that nobody need walk it again; a
 //! walker that finds one marked but not yet PROPAGATED walks it in turn, which is help and not waiting (R7).
 //!

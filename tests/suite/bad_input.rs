@@ -570,6 +570,11 @@ fn a_waker_whose_second_clone_panics_is_not_taken_for_one_that_will_be_called() 
     let mut done = ctx.done();
     let polled = catch_unwind(AssertUnwindSafe(|| poll(&mut done, &waker)));
     assert!(polled.is_err(), "pending would be for ever");
+    let polled = catch_unwind(AssertUnwindSafe(|| poll(&mut done, Waker::noop())));
+    assert!(
+        polled.is_err(),
+        "with a good waker too: its place is spoilt"
+    );
     guard.cancel();
     assert_eq!(neighbour.wakes(), 1);
     assert_eq!(poll(&mut done, Waker::noop()), READY);

@@ -88,6 +88,27 @@ fn a_merge_and_what_was_derived_from_it_are_printed_in_full_up_to_sixty_four_par
 }
 
 #[test]
+fn what_is_left_out_of_a_merge_of_many_merges_is_counted() {
+    let (a, _a_guards) = chain(Context::background(), 1);
+    let (b, _b_guards) = chain(Context::background(), 1);
+    let (parents, _guards): (Vec<_>, Vec<_>) = (0..40)
+        .map(|_| {
+            let (merged, guard) = Context::merge([&a, &b]);
+            let (child, child_guard) = merged.with_cancel();
+            (child, [guard, child_guard])
+        })
+        .unzip();
+    let (merged, _guard) = Context::merge(&parents);
+    let text = merged.to_string();
+    assert!(text.ends_with("[8 more])"), "{text}");
+    assert_eq!(
+        text.matches("context.Merge([2 more]).[1 more]").count(),
+        32,
+        "{text}"
+    );
+}
+
+#[test]
 fn parents_that_cannot_end_a_merged_context_are_not_printed() {
     let (a, _guard_a) = Context::background().with_cancel();
     let (b, _guard_b) = Context::todo().with_cancel();
