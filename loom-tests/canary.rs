@@ -118,3 +118,24 @@ impl std::task::Wake for Flag {
 fn a_model_with_nothing_to_interleave_is_caught() {
     model("canary: nothing explored", 3, 2, || drop(root()));
 }
+
+#[test]
+#[should_panic(expected = "the other was first")]
+fn an_order_that_loom_leaves_out_is_explored() {
+    model("canary: an order left out", 2, 1, || {
+        let flag = Arc::new(AtomicUsize::new(0));
+        // Loom tries every thread at the first access of all: that is not to be the one looked at.
+        flag.fetch_add(1, Ordering::Relaxed);
+        let change = |flag: &AtomicUsize| {
+            let seen = flag.load(Ordering::Relaxed);
+            flag.fetch_add(1, Ordering::Relaxed);
+            seen
+        };
+        let other = thread::spawn({
+            let flag = Arc::clone(&flag);
+            move || change(&flag)
+        });
+        assert_eq!(change(&flag), 1, "the other was first");
+        other.join().unwrap();
+    });
+}

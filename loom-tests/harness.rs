@@ -1,11 +1,13 @@
 //! Runs a model, and sees to it that it explored something.
 
-use crate::local;
+use crate::{local, sync};
+use loom::model::Builder;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Explores every interleaving of `f` with at most `bound` preemptions, and fails if they were fewer than `at_least`: a
-/// model that explores one interleaving proves nothing. `LOOM_MAX_PREEMPTIONS` wins, and then any number will do.
+/// Explores the interleavings of `f` with at most `bound` preemptions, and fails if they were fewer than `at_least`: a
+/// model that explores one interleaving proves nothing. Then again, with one preemption less and with those that loom
+/// leaves out ([`sync::explore_every_order`]). `LOOM_MAX_PREEMPTIONS` wins: those within it, and any number will do.
 pub(crate) fn model(
     name: &str,
     bound: usize,
@@ -32,23 +34,37 @@ fn explore(
     reuse: bool,
     f: impl Fn() + Send + Sync + 'static,
 ) {
+    let f = Arc::new(f);
+    let by_hand = Builder::new().preemption_bound;
+    let mut executions = check(by_hand.unwrap_or(bound), by_hand.is_some(), reuse, &f);
+    assert!(
+        by_hand.is_some() || executions >= at_least,
+        "{name} explored {executions} interleavings, at least {at_least} were expected"
+    );
+    if by_hand.is_none() && bound > 1 {
+        executions += check(bound - 1, true, reuse, &f);
+    }
+    println!("model {name}: {executions} executions");
+}
+
+fn check(
+    bound: usize,
+    every_order: bool,
+    reuse: bool,
+    f: &Arc<impl Fn() + Send + Sync + 'static>,
+) -> usize {
     let executions = Arc::new(AtomicUsize::new(0));
-    let mut builder = loom::model::Builder::new();
-    let bounded_by_hand = builder.preemption_bound.is_some();
-    builder.preemption_bound.get_or_insert(bound);
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(bound);
     builder.max_branches = 20_000;
     builder.check({
-        let executions = Arc::clone(&executions);
+        let (f, executions) = (Arc::clone(f), Arc::clone(&executions));
         move || {
             executions.fetch_add(1, Ordering::Relaxed);
             local::reset(reuse);
+            sync::explore_every_order(every_order);
             f();
         }
     });
-    let executions = executions.load(Ordering::Relaxed);
-    println!("model {name}: {executions} executions");
-    assert!(
-        bounded_by_hand || executions >= at_least,
-        "{name} explored {executions} interleavings, at least {at_least} were expected"
-    );
+    executions.load(Ordering::Relaxed)
 }

@@ -130,6 +130,21 @@ fn remove_then_remove_head_then_push_then_remove_finds_no_stale_back_link() {
 }
 
 #[test]
+fn a_head_that_is_removed_for_another_leaves_no_stale_back_link() {
+    model("stale back-link after a hand-over", 3, 130, || {
+        let node = root();
+        let [a, b, c] = entries(&node);
+        let other = thread::spawn(move || drop(c));
+        drop(a);
+        other.join().unwrap();
+        let d = entry(&node);
+        drop(b);
+        drop(d);
+        assert_tidy(&node);
+    });
+}
+
+#[test]
 fn pushes_that_write_back_links_agree_with_drops() {
     model("indexing push against drop", 3, 100, || {
         let node = root();

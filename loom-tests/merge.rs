@@ -203,3 +203,18 @@ fn a_buried_merged_node_goes_with_the_later_of_two_closed_parents() {
         other.join().unwrap();
     });
 }
+
+#[test]
+fn a_link_that_need_not_be_followed_does_not_change_the_way_back() {
+    model("link to a done target against cancel", 3, 600, || {
+        let (a, b, c) = (root(), root(), root());
+        let older = child(&b);
+        let outer = merge(&[&a, &b]);
+        let inner = merge(&[&c, &outer]);
+        let leaf = child(&inner);
+        let other = thread::spawn(move || cancel(&inner));
+        cancel(&b);
+        assert!(leaf.is_done() && older.is_done());
+        other.join().unwrap();
+    });
+}

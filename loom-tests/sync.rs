@@ -1,9 +1,116 @@
 //! The models' side of `src/sync.rs`: the same names, on loom's types.
 
-pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
+pub(crate) use loom::sync::atomic::Ordering;
 
 use loom::cell::UnsafeCell as LoomUnsafeCell;
+use loom::sync::atomic::AtomicUsize as LoomAtomicUsize;
+use std::cell::Cell;
 use std::task::Waker;
+
+std::thread_local! {
+    static EVERY_ORDER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Has models that start on this thread explore every order of two loads too.
+///
+/// Loom orders a write with the last read before it and no other (tokio-rs/loom#166, #392). So who reads before it
+/// writes, as every CAS here does, hides the reads of others: it is never explored that it came before them.
+pub(crate) fn explore_every_order(on: bool) {
+    EVERY_ORDER.set(on);
+}
+
+/// Loom's, which also reports an access that does not happen before the free of the record it is in.
+#[derive(Debug)]
+pub(crate) struct AtomicUsize {
+    word: LoomAtomicUsize,
+    /// Written beside each load, to give it an order with the others.
+    loads: LoomAtomicUsize,
+    alive: LoomUnsafeCell<bool>,
+}
+
+// SAFETY: loom watches the cell.
+unsafe impl Sync for AtomicUsize {}
+
+impl AtomicUsize {
+    pub(crate) fn new(value: usize) -> Self {
+        Self {
+            word: LoomAtomicUsize::new(value),
+            loads: LoomAtomicUsize::new(0),
+            alive: LoomUnsafeCell::new(true),
+        }
+    }
+
+    /// Looks before the access, for that may be the last of this thread, and release the record to who frees it.
+    fn word(&self) -> &LoomAtomicUsize {
+        // SAFETY: loom reports a write that is concurrent with this read.
+        self.alive
+            .with(|alive| assert!(unsafe { *alive }, "used after it was freed"));
+        &self.word
+    }
+
+    pub(crate) fn load(&self, order: Ordering) -> usize {
+        let word = self.word();
+        if EVERY_ORDER.get() {
+            self.loads.fetch_or(0, Ordering::Relaxed);
+        }
+        word.load(order)
+    }
+
+    pub(crate) fn store(&self, value: usize, order: Ordering) {
+        self.word().store(value, order);
+    }
+
+    pub(crate) fn swap(&self, value: usize, order: Ordering) -> usize {
+        self.word().swap(value, order)
+    }
+
+    pub(crate) fn compare_exchange(
+        &self,
+        from: usize,
+        to: usize,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<usize, usize> {
+        self.word().compare_exchange(from, to, success, failure)
+    }
+
+    pub(crate) fn compare_exchange_weak(
+        &self,
+        from: usize,
+        to: usize,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<usize, usize> {
+        self.word()
+            .compare_exchange_weak(from, to, success, failure)
+    }
+
+    pub(crate) fn fetch_add(&self, value: usize, order: Ordering) -> usize {
+        self.word().fetch_add(value, order)
+    }
+
+    pub(crate) fn fetch_sub(&self, value: usize, order: Ordering) -> usize {
+        self.word().fetch_sub(value, order)
+    }
+
+    pub(crate) fn fetch_or(&self, value: usize, order: Ordering) -> usize {
+        self.word().fetch_or(value, order)
+    }
+
+    pub(crate) fn fetch_and(&self, value: usize, order: Ordering) -> usize {
+        self.word().fetch_and(value, order)
+    }
+}
+
+impl Drop for AtomicUsize {
+    fn drop(&mut self) {
+        // After a panic there is no execution to ask.
+        if !std::thread::panicking() {
+            // SAFETY: loom reports any access that is concurrent with this write.
+            self.alive.with_mut(|alive| unsafe { *alive = false });
+        }
+    }
+}
 
 /// `std`'s pointer-taking closures over loom's tracked cell.
 #[derive(Debug)]

@@ -70,6 +70,20 @@ fn a_child_dropped_during_a_cancel_is_freed_once() {
 }
 
 #[test]
+fn a_sibling_dropped_during_a_cancel_is_not_walked() {
+    model("drop of a sibling against cancel", 3, 19, || {
+        let parent = root();
+        let (older, node) = (child(&parent), child(&parent));
+        let leaf = child(&node);
+        let dropper = thread::spawn(move || drop((older, leaf)));
+        cancel(&node);
+        dropper.join().unwrap();
+        assert!(!parent.is_done());
+        assert_eq!(parent.child_count(), 0);
+    });
+}
+
+#[test]
 fn a_middle_node_dropped_during_a_cancel_hides_no_descendant() {
     model("drop of a middle node against cancel", 4, 60, || {
         let parent = root();
