@@ -1,7 +1,7 @@
 //! How a context prints: the derivations that led to it, in order, the middle left out past a bound.
 
 use crate::context::Context;
-use crate::raw::handle::{NodeView, View};
+use crate::raw::view::{NodeView, View};
 use std::fmt;
 
 /// Derivations printed of one context, at the most.
@@ -133,6 +133,7 @@ fn derivations(mut view: View<'_>) -> (Origin<'_>, usize) {
         view = match view {
             View::Background => return (Origin::Background, count),
             View::Todo => return (Origin::Todo, count),
+            View::Node(node) if node.is_background() => return (Origin::Background, count),
             View::Node(node) if node.is_merged() => return (Origin::Merge(node), count),
             View::Node(node) => {
                 count += 1;

@@ -75,25 +75,35 @@
 
 #![warn(missing_docs, missing_debug_implementations, unreachable_pub)]
 
+mod after_func;
 mod cancel;
 mod cause;
 mod context;
+mod deadline;
 mod display;
 mod done;
+mod engine;
 mod error;
 mod local;
 #[cfg(feature = "mio")]
 pub mod mio;
 pub mod monitor;
 mod raw;
+mod run;
+mod sleep;
 mod sync;
 mod tuning;
+mod wait;
 
+pub use after_func::AfterFunc;
 pub use cancel::{CancelGuard, CancelHandle};
 pub use cause::Cause;
 pub use context::Context;
 pub use done::Done;
-pub use error::Error;
+pub use engine::{Driver, Engine, EngineBuilder, ManualClock};
+pub use error::{EngineStopped, Error};
+pub use run::Run;
+pub use sleep::Sleep;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
