@@ -1,8 +1,8 @@
 //! Wakes a [`mio::Poll`] when a context is done. Feature `mio`.
 //!
 //! A [`Notifier`] has one mio waker and a lock-free stack of the tokens whose contexts are done. Ending a watched
-//! context pushes its token and rings the waker, in that order and every time, so no ring is skipped for one that has
-//! not been made yet.
+//! context pushes its token and then rings the waker, unless it was rung since the stack was last taken: a cancel that
+//! ends a thousand watched contexts wakes the poll once. No ring is skipped for one that has not been made yet.
 //!
 //! ```
 //! use mio::{Events, Poll, Token};
@@ -28,6 +28,7 @@
 
 use crate::context::Context;
 use crate::done::Done;
+use crate::sync::{AtomicUsize, Ordering};
 use arc_swap::ArcSwapOption;
 use mio::{Registry, Token, Waker};
 use std::fmt;
@@ -46,7 +47,13 @@ pub struct Notifier {
 struct Shared {
     waker: Waker,
     fired: ArcSwapOption<Entry>,
+    /// How often the stack was taken, and RUNG.
+    rounds: AtomicUsize,
 }
+
+/// The waker was rung after the stack was last taken.
+const RUNG: usize = 1;
+const ONE_ROUND: usize = 2;
 
 /// One watched context.
 struct Entry {
@@ -73,6 +80,7 @@ impl Notifier {
             shared: Arc::new(Shared {
                 waker: Waker::new(registry, token)?,
                 fired: ArcSwapOption::empty(),
+                rounds: AtomicUsize::new(0),
             }),
         })
     }
@@ -89,6 +97,16 @@ impl Notifier {
             self.entry(token).fire();
         }
         Watch { _done: done }
+    }
+
+    /// Wakes the poll. For those who share it, a poll having one waker: a driven engine in the same loop is built with
+    /// [`driven_with`](crate::EngineBuilder::driven_with) and a closure that calls this.
+    ///
+    /// # Errors
+    ///
+    /// As [`mio::Waker::wake`].
+    pub fn wake(&self) -> io::Result<()> {
+        self.shared.waker.wake()
     }
 
     fn entry(&self, token: Token) -> Arc<Entry> {
@@ -109,12 +127,40 @@ impl Notifier {
 impl Shared {
     fn take_fired(&self) -> Vec<Token> {
         let mut tokens = Vec::new();
+        // ORDERING: AcqRel on one word with `ring`. Who comes before it there is seen below; who comes after it rings.
+        let mut seen = self.rounds.load(Ordering::Relaxed);
+        while let Err(now) = self.rounds.compare_exchange(
+            seen,
+            (seen & !RUNG).wrapping_add(ONE_ROUND),
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        ) {
+            seen = now;
+        }
         let mut next = self.fired.swap(None);
         while let Some(entry) = next {
             tokens.push(entry.token);
             next = entry.older.swap(None);
         }
         tokens
+    }
+}
+
+impl Shared {
+    /// R11: RUNG says that a ring has been made in this round, by somebody who came to its end.
+    fn ring(&self) {
+        // An RMW: it orders the push before the next time the stack is taken.
+        let seen = self.rounds.fetch_or(0, Ordering::AcqRel);
+        if seen & RUNG != 0 {
+            return;
+        }
+        // A ring that fails leaves the token to the next poll that wakes for another reason.
+        if self.waker.wake().is_ok() {
+            let rung = seen | RUNG;
+            let _ = self
+                .rounds
+                .compare_exchange(seen, rung, Ordering::AcqRel, Ordering::Relaxed);
+        }
     }
 }
 
@@ -135,8 +181,7 @@ impl Entry {
             self.older.store(top.clone());
             Some(Arc::clone(&self))
         });
-        // A ring that fails leaves the token to the next poll that wakes for another reason.
-        let _ = shared.waker.wake();
+        shared.ring();
     }
 }
 

@@ -20,7 +20,7 @@ use crate::local;
 pub(crate) struct Plan {
     pub(crate) kind: Kind,
     pub(crate) handles: usize,
-    /// Its own deadline: not later than its parent's, or never.
+    /// Its own, of a timed kind; others have their parent's.
     pub(crate) deadline: Time,
     /// It is about to be armed.
     pub(crate) armed: bool,
@@ -80,7 +80,11 @@ pub(crate) unsafe fn derive(parent: *mut Node, plan: Plan) -> *mut Node {
         this.entry().place().saturating_add(1),
         State::new(plan.handles, pins),
         this.core(),
-        plan.deadline.min(this.deadline()),
+        if plan.kind.is_timed() {
+            plan.deadline
+        } else {
+            this.deadline()
+        },
     );
     // SAFETY: the caller's promise; the node is new, and LISTED if it is to be listed.
     let listed = listed && unsafe { list(parent, at, node.cast()) }.is_ok();

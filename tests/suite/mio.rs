@@ -102,3 +102,53 @@ fn a_notifier_dropped_with_tokens_that_nobody_took_is_freed_without_recursion() 
         drop(poll);
     });
 }
+
+/// However rings and drains fall, no token is left behind without a ring to come.
+#[test]
+fn every_token_is_drained_after_some_ring_while_others_cancel() {
+    const CONTEXTS_EACH: usize = 2_000;
+    let (mut poll, notifier) = notifier();
+    let contexts: Vec<_> = (0..2 * CONTEXTS_EACH)
+        .map(|_| Context::background().with_cancel())
+        .collect();
+    let _watches: Vec<_> = contexts
+        .iter()
+        .enumerate()
+        .map(|(token, (ctx, _))| notifier.watch(ctx, Token(token)))
+        .collect();
+    let (left, right) = contexts.split_at(CONTEXTS_EACH);
+    thread::scope(|scope| {
+        for half in [left, right] {
+            scope.spawn(move || half.iter().for_each(|(_, guard)| guard.cancel()));
+        }
+        let mut drained = BTreeSet::new();
+        while drained.len() < contexts.len() {
+            assert!(rung(&mut poll, true), "a token is there and nobody rang");
+            drained.extend(notifier.drain().map(|token| token.0));
+        }
+    });
+}
+
+#[test]
+fn one_cancel_of_many_that_are_watched_wakes_the_poll_for_all() {
+    let (mut poll, notifier) = notifier();
+    let (parent, guard) = Context::background().with_cancel();
+    let children: Vec<_> = (0..1_000).map(|_| parent.with_cancel()).collect();
+    let watches: Vec<_> = children
+        .iter()
+        .enumerate()
+        .map(|(token, (child, _))| notifier.watch(child, Token(token)))
+        .collect();
+    guard.cancel();
+    assert!(rung(&mut poll, true));
+    assert_eq!(notifier.drain().count(), watches.len());
+    assert!(!rung(&mut poll, false), "rung for what was drained");
+}
+
+#[test]
+fn the_poll_can_be_woken_through_the_notifier() {
+    let (mut poll, notifier) = notifier();
+    notifier.wake().expect("the waker works");
+    assert!(rung(&mut poll, true));
+    assert_eq!(notifier.drain().count(), 0);
+}
