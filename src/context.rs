@@ -78,7 +78,8 @@ impl Context {
     }
 
     /// What is left when cancellation and deadline are taken away: a new tree, which nothing that ends `self` reaches.
-    /// For work that outlives the request it was started by. Wait-free.
+    /// For work that outlives the request it was started by. It stays with the engine. Wait-free; of an engine of one's own
+    /// lock-free, as [`with_cancel`](Self::with_cancel).
     ///
     /// ```
     /// use ripcord::Context;

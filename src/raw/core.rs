@@ -16,7 +16,7 @@
 //!
 //! Called by `bury`, `turn` and `timers`.
 
-use super::node::{Node, Timed};
+use super::node::Timed;
 use super::nursery::Nursery;
 use super::parker::{Announced, Parker};
 use super::time::Time;
@@ -24,7 +24,6 @@ use super::wheel::{Armed, Wheel};
 use crate::sync::{AtomicUsize, Ordering, UnsafeCell, contain, model_fence};
 use crate::tuning;
 use std::fmt;
-use std::ptr;
 use std::time::Duration;
 
 /// Called when a driven engine's loop sleeps too long.
@@ -64,8 +63,8 @@ pub(crate) struct Core {
     /// How many abandoned nodes a stripe may count before they are swept out.
     sweep_at: AtomicUsize,
     parker: Parker,
-    /// The root of the trees that use these timers; null for those of the whole process.
-    root: AtomicUsize,
+    /// How many trees use these timers, of an engine of one's own.
+    roots: AtomicUsize,
     /// Told how many contexts a turn has ended.
     pub(crate) report: fn(usize),
 }
@@ -102,7 +101,7 @@ impl Core {
             process: AtomicUsize::new(0),
             sweep_at: AtomicUsize::new(sweep_at),
             parker: Parker::new(),
-            root: AtomicUsize::new(0),
+            roots: AtomicUsize::new(0),
             report,
         }
     }
@@ -148,13 +147,18 @@ impl Core {
         }
     }
 
-    pub(crate) fn root(&self) -> *mut Node {
-        // ORDERING: Relaxed; set before any context has these timers.
-        ptr::with_exposed_provenance_mut(self.root.load(Ordering::Relaxed))
+    /// One tree more: the first, or one that is made beside another.
+    pub(crate) fn add_root(&self) {
+        // ORDERING: Relaxed; whoever adds one has another, or is alone.
+        self.roots.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn set_root(&self, root: *mut Node) {
-        self.root.store(root.expose_provenance(), Ordering::Relaxed);
+    /// One tree less; the last stops the timers.
+    pub(crate) fn remove_root(&self) {
+        // ORDERING: AcqRel, so that who stops them comes after all that used them.
+        if self.roots.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.stop();
+        }
     }
 
     /// The name of the thread that is to serve these timers, if none has been started yet.

@@ -15,8 +15,9 @@ use super::time::Time;
 use super::timers::serve;
 use super::tree::{self, Plan};
 use super::turn::turn;
-use crate::sync;
+use crate::{local, sync};
 use std::io;
+use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,14 +25,39 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Timers(Option<Arc<Core>>);
 
-/// A root for new timers, with one handle; it ends them when it ends.
-fn root(core: &Arc<Core>) -> *mut Node {
-    let count = Arc::into_raw(Arc::clone(core));
-    let root = tree::root(Parent::BACKGROUND, count, Plan::new(Kind::Engine, 1));
-    core.set_root(root);
+/// The root of a tree that uses these timers, with one handle. The last to end stops them.
+fn root(core: Arc<Core>) -> *mut Node {
+    core.add_root();
+    let plan = Plan::new(Kind::Engine, 1);
+    tree::root(Parent::BACKGROUND, Arc::into_raw(core), plan)
+}
+
+/// The root that the whole of a program hangs its contexts on.
+fn first_root(core: Arc<Core>) -> *mut Node {
+    let root = root(core);
     // SAFETY: the handle is ours.
     unsafe { tree::inflate(root) };
     root
+}
+
+/// A root beside that of a node; `None`: the node uses the timers of the whole process. A new one, for the other may have
+/// lost its last handle, and a count never goes from 0 to 1 (R8).
+///
+/// # Safety
+///
+/// The caller has a handle of the node.
+pub(crate) unsafe fn root_beside(node: *mut Node) -> Option<*mut Node> {
+    // SAFETY: the caller's promise.
+    let core = unsafe { Node::at(node) }.core();
+    if ptr::eq(core, local::global()) {
+        return None;
+    }
+    // SAFETY: the root of its tree has a count of it, which came from an `Arc`.
+    let core = unsafe {
+        Arc::increment_strong_count(core);
+        Arc::from_raw(core)
+    };
+    Some(root(core))
 }
 
 /// Timers with a thread of their own. The root's one handle is the caller's.
@@ -44,19 +70,19 @@ pub(crate) fn threaded(name: &str, report: fn(usize)) -> io::Result<*mut Node> {
     let timers = Timers(Some(Arc::clone(&core)));
     core.set_started();
     sync::spawn(name, move || serve(timers.core()))?;
-    Ok(root(&core))
+    Ok(first_root(core))
 }
 
 /// Timers that a loop of the program's drives.
 pub(crate) fn driven(wake: Option<Wake>, report: fn(usize)) -> (*mut Node, Timers) {
     let core = Arc::new(Core::driven(wake, report));
-    (root(&core), Timers(Some(core)))
+    (first_root(Arc::clone(&core)), Timers(Some(core)))
 }
 
 /// Timers that stand still until they are moved.
 pub(crate) fn manual(report: fn(usize)) -> (*mut Node, Timers) {
     let core = Arc::new(Core::manual(Time::now(), report));
-    (root(&core), Timers(Some(core)))
+    (first_root(Arc::clone(&core)), Timers(Some(core)))
 }
 
 /// Ends everything that is armed, now and from now on. Waits for nobody.

@@ -8,7 +8,7 @@
 //! | `parent`, `kind`, `place` | anybody with a pin | creation only |
 //! | `next` | walkers, the owner of the list | the pusher before its CAS; then owners, while the entry is listed (R3) |
 //! | `back` | the owner of the list | the owner of the list |
-//! | `limbo` | whoever has the chain it is on | the same; no walker ever (R3) |
+//! | `limbo` | whoever has the chain it is on; of a callback that ended, who has HELD | the same; no walker ever (R3) |
 //! | `won` | who ended the entry | the same |
 
 use super::head;

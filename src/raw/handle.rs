@@ -83,21 +83,20 @@ impl Handle {
         unsafe { self.under().core() }
     }
 
-    /// The root of its engine.
+    /// A background of its engine.
     pub(crate) fn engine_root(&self) -> Self {
         let Some(node) = self.node() else {
             return Self::BACKGROUND;
         };
-        // SAFETY: `self` is a handle of it.
-        let core = unsafe { &*Node::at(node).core() };
-        let root = core.root();
-        if root.is_null() {
-            return Self::BACKGROUND;
+        if self.endable().is_none() {
+            return self.clone();
         }
-        // SAFETY: the root has not ended, for what is below it is registered there.
-        unsafe { Node::at(root) }.state().acquire();
-        // SAFETY: that handle.
-        unsafe { Self::from_node(root) }
+        // SAFETY: `self` is a handle of it.
+        match unsafe { engine::root_beside(node) } {
+            // SAFETY: its one handle is ours.
+            Some(root) => unsafe { Self::from_node(root) },
+            None => Self::BACKGROUND,
+        }
     }
 
     /// The earliest deadline of it and what it was derived from. Wait-free.

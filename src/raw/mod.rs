@@ -12,6 +12,15 @@
 //!                 ▲ one registration an entry            target: a node of another parent
 //! ```
 //!
+//! ```text
+//!  core (one an engine) ◄──── node.core, kept by the root of the tree
+//!  ┌────────────────────────────────────────────────────────────────┐
+//!  │ nursery: stripes of slots ─── collect ──► wheel ──► due        │
+//!  │     ▲ arm, disarm: one CAS                 ▲                   │
+//!  │ next_wake ◄─► parker (the thread)          │ whoever has the turn
+//!  └────────────────────────────────────────────────────────────────┘
+//! ```
+//!
 //! # Rules
 //!
 //! Cited by number where the code stands on them.
@@ -29,26 +38,30 @@
 //! * **R8** A count never goes from 0 to 1. Walkers work through pinned bytes.
 //! * **R9** Code that is not ours never runs while a list is OWNED or a walk is marking, but for the allocator, where the
 //!   stack of a walk that follows links grows; its panics are contained.
-//! * **R10** Bytes are freed by the last pin to go: HELD, LISTED, links. Only the undertaker unlinks.
-//! * **R11** A flag that lets others skip a wake is never set before the wake was made. Nothing here has such a flag:
-//!   what wakes, wakes every time.
+//! * **R10** Bytes are freed by the last pin to go: HELD, LISTED, ARMED, links. Only the undertaker unlinks and disarms.
+//! * **R11** A flag that lets others skip a wake is never set before the wake was made. What lets an armer skip it,
+//!   `next_wake`, is written by the sleeper alone; what lets a waker skip the system call, ASLEEP, is cleared by the
+//!   sleeper alone.
 //! * **R12** One CAS on the state word decides how a node ended, and says where the cause is. A walker marks a child
 //!   with what the child's parent says.
 //!
 //! # The life of an entry
 //!
-//! *Live* → *done*, by whoever ends it (`walk`), or never. *Ended*, when its last handle and registration are gone:
+//! *Live* → *done*, by whoever ends it (`walk`), by a cancel or by the turn its deadline came in; or never. *Ended*, when its last handle and registration are gone:
 //! its undertaker buries it (`bury`). *Freed*, when its last pin is. Done and ended are independent: a done node with
 //! handles stays listed, walkers pass it by, and it is not counted.
 //!
 //! What keeps what: a handle keeps its node; an entry's registration keeps its parent from ending, hence all its
-//! ancestors; a list pins the bytes of its entries, not the entries; a link pins the bytes of its target.
+//! ancestors and the core; a list pins the bytes of its entries, not the entries; a link pins the bytes of its target; the
+//! nursery or the wheel pins those of what is armed.
 //!
 //! # Modules, each naming only those above it
 //!
 //! | module | owns |
 //! |---|---|
 //! | [`pool`] | magazines and depot of blocks |
+//! | [`time`] | instants as one word |
+//! | [`parker`] | where one thread sleeps |
 //! | [`state`] | the state word: end, announcements, pins, handles |
 //! | [`head`] | the head word of a list |
 //! | [`entry`] | the entry: parent, `next`, `back`, and private chains of entries |
@@ -56,14 +69,22 @@
 //! | [`slot`] | a node's cause and channel |
 //! | [`stripes`] | a hot node's further lists |
 //! | [`node`] | the records and their blocks |
+//! | [`wheel`] | armed nodes by their deadlines |
+//! | [`nursery`] | where deadlines are armed and disarmed |
+//! | [`core`] | the timers of an engine: clock, nursery, wheel, turn, who is woken |
 //! | [`bury`] | the end of entries and of bytes |
 //! | [`tree`] | derive, release, look |
-//! | [`walk`] | the cancel |
+//! | [`walk`] | the cancel, and the end by a deadline |
 //! | [`merge`] | nodes with several parents |
+//! | [`callbacks`] | what `after_func` registers, and the dispatcher |
 //! | [`waits`] | waiters, sleepers, channels, and telling them |
-//! | [`handle`] | the safe face of it all |
+//! | [`turn`] | firing what is due |
+//! | [`timers`] | nodes with a deadline, and the thread that serves them |
+//! | [`engine`] | engines of one's own |
+//! | [`view`], [`handle`], [`waiting`] | the safe face of it all |
 //!
-//! `entry`, `stripes`, `slot` and `node` name each other's types in pointers: a record is one thing in four files.
+//! `entry`, `stripes`, `slot`, `core`, `nursery`, `wheel` and `node` name each other's types in pointers: a record is one
+//! thing in several files. `local` holds what is one in the process: the global core and the queue of callbacks.
 
 pub(crate) mod bury;
 pub(crate) mod callbacks;

@@ -98,7 +98,7 @@ pub(crate) unsafe fn derive(
 ///
 /// # Safety
 ///
-/// As [`derive`].
+/// As [`derive()`].
 pub(crate) unsafe fn sleep(under: Under, due: Due) -> *mut Node {
     // SAFETY: the caller's promise, here and below.
     let core = unsafe { under.core() };
@@ -118,7 +118,7 @@ impl Due {
 
 /// # Safety
 ///
-/// As [`derive`]; `core` is that of what it is under.
+/// As [`derive()`]; `core` is that of what it is under.
 unsafe fn timed(
     under: Under,
     core: &Core,

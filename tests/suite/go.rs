@@ -560,3 +560,22 @@ fn whoever_is_told_may_cancel_anything_in_the_same_tree() {
         assert_canceled(&right, Some(Reason(2)));
     });
 }
+
+/// The engine's first tree may have no handle left by then.
+#[test]
+fn without_cancel_keeps_the_engine_when_only_a_descendant_is_left() {
+    let (engine, clock) = ripcord::Engine::builder()
+        .manual_clock()
+        .expect("it needs no thread");
+    let (request, guard) = engine.background().with_cancel();
+    drop(engine);
+    let detached: Vec<_> = (0..3).map(|_| request.without_cancel()).collect();
+    guard.cancel();
+    drop((request, guard));
+    let (ctx, _guard) = detached[0].with_timeout(std::time::Duration::from_secs(1));
+    drop(detached);
+    assert!(!ctx.is_done());
+    clock.advance(std::time::Duration::from_secs(1));
+    assert_eq!(ctx.err(), Some(ripcord::Error::DeadlineExceeded));
+    drop((ctx, _guard));
+}
