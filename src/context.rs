@@ -4,8 +4,10 @@ use crate::cancel::CancelGuard;
 use crate::cause::Cause;
 use crate::done::Done;
 use crate::error::Error;
+use crate::key::Key;
 use crate::monitor;
 use crate::raw::handle::Handle;
+use crate::raw::values::{MergingValues, Values};
 use crossbeam_channel::Receiver;
 use std::convert::Infallible;
 
@@ -30,8 +32,12 @@ use std::convert::Infallible;
 /// ```
 #[derive(Clone)]
 pub struct Context {
+    /// Before the node, for it is dropped first: a value's drop may still look at its context, or cancel it.
+    values: Values,
     node: Handle,
 }
+
+const _: () = assert!(size_of::<Context>() == 16);
 
 impl Context {
     /// The root of every tree: never done. Wait-free; allocates nothing.
@@ -43,6 +49,7 @@ impl Context {
     #[must_use]
     pub const fn background() -> Self {
         Self {
+            values: Values::NONE,
             node: Handle::BACKGROUND,
         }
     }
@@ -51,7 +58,10 @@ impl Context {
     /// Wait-free; allocates nothing.
     #[must_use]
     pub const fn todo() -> Self {
-        Self { node: Handle::TODO }
+        Self {
+            values: Values::NONE,
+            node: Handle::TODO,
+        }
     }
 
     /// A child, and the guard that cancels it when it is dropped.
@@ -75,33 +85,94 @@ impl Context {
     /// A guard bound to `_` is dropped, and cancels, at once.
     #[inline]
     pub fn with_cancel(&self) -> (Self, CancelGuard) {
-        let (node, guard) = self.node.derive();
+        let (node, guard) = self.node.derive(self.values.place());
         monitor::created();
-        (Self { node }, CancelGuard::new(guard))
+        (self.with_node(node), CancelGuard::new(guard))
     }
 
-    /// What is left when cancellation and deadline are taken away: a new tree, which nothing that ends `self` reaches.
-    /// For work that outlives the request it was started by. Wait-free.
+    /// The same values on another node.
+    #[inline]
+    fn with_node(&self, node: Handle) -> Self {
+        Self {
+            values: self.values.clone(),
+            node,
+        }
+    }
+
+    /// The same position with a value more, for those who ask it, and all that is derived from it, for this key. One
+    /// that was set for the key before is shadowed.
+    ///
+    /// No child: nothing is registered, and a cancel has nobody more to mark. Lock-free; allocates once, with a word
+    /// for each key that is visible. The value is dropped with the last context that can see it, a panic of its drop
+    /// contained; shadowed, it may stay until the last that was derived through it goes, but setting a key in a loop
+    /// keeps at most 64 of them.
     ///
     /// ```
-    /// use ripcord::Context;
+    /// use ripcord::{Context, Key};
     ///
-    /// let (request, guard) = Context::background().with_cancel();
+    /// static USER: Key<&str> = Key::new("user");
+    ///
+    /// let outer = Context::background().with_value(&USER, "ada");
+    /// let (inner, _guard) = outer.with_value(&USER, "grace").with_cancel();
+    /// assert_eq!(outer.value(&USER), Some(&"ada"));
+    /// assert_eq!(inner.value(&USER), Some(&"grace"));
+    /// ```
+    #[must_use = "it derives a context, and changes none"]
+    pub fn with_value<T: Send + Sync + 'static>(&self, key: &'static Key<T>, value: T) -> Self {
+        let place = self.node.place().max(self.values.place());
+        Self {
+            values: self.values.with(key.typed(), value, place),
+            node: self.node.clone(),
+        }
+    }
+
+    /// The value that was last set for this key on the way here. Wait-free: a few loads, the same at any depth (and
+    /// past 4,096 keys, a step for each time their number doubles).
+    ///
+    /// ```
+    /// use ripcord::{Context, Key};
+    ///
+    /// static USER: Key<String> = Key::new("user");
+    /// static TRACE: Key<u128> = Key::new("trace");
+    ///
+    /// let ctx = Context::background().with_value(&USER, "ada".to_owned());
+    /// assert_eq!(ctx.value(&USER).map(String::as_str), Some("ada"));
+    /// assert_eq!(ctx.value(&TRACE), None);
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn value<T: Send + Sync + 'static>(&self, key: &'static Key<T>) -> Option<&T> {
+        self.values.get(key.typed())
+    }
+
+    /// What is left when cancellation and deadline are taken away: the values, on a new tree, which nothing that ends
+    /// `self` reaches. For work that outlives the request it was started by. Wait-free.
+    ///
+    /// ```
+    /// use ripcord::{Context, Key};
+    ///
+    /// static USER: Key<&str> = Key::new("user");
+    ///
+    /// let (request, guard) = Context::background().with_value(&USER, "ada").with_cancel();
     /// let notification = request.without_cancel();
     /// guard.cancel();
     /// assert!(!notification.is_done());
+    /// assert_eq!(notification.value(&USER), Some(&"ada"));
     /// ```
     #[must_use]
-    pub const fn without_cancel(&self) -> Self {
-        Self::background()
+    pub fn without_cancel(&self) -> Self {
+        self.with_node(Handle::BACKGROUND)
     }
 
     /// A context that is done with the first of `parents` that is, with its error and cause; and the guard that cancels
     /// it by itself.
     ///
-    /// A parent named twice counts once; one that can never be done counts for nothing. With no parent left it is a
-    /// cancellable child of background. If a parent is done already, it is born done. Lock-free, a step for each parent
-    /// (for each pair of them, up to 32); allocates beyond 32 parents, and where the pool of nodes is empty.
+    /// A parent named twice counts once; one that can never be done counts for its values only. With no parent left it
+    /// is a cancellable child of background. If a parent is done already, it is born done. It has the values of all of
+    /// them, of two for one key the earlier parent's.
+    ///
+    /// Lock-free, a step for each parent (for each pair of them, up to 32) and each of their values; allocates beyond
+    /// 32 parents, for the values of several, and where the pool of nodes is empty.
     ///
     /// # Panics
     ///
@@ -119,14 +190,19 @@ impl Context {
     /// assert!(!server.is_done());
     /// ```
     pub fn merge<'a>(parents: impl IntoIterator<Item = &'a Self>) -> (Self, CancelGuard) {
-        match Handle::merge(parents.into_iter().map(|parent| &parent.node)) {
-            Some(node) => {
-                monitor::created();
-                let guard = CancelGuard::new(node.clone());
-                (Self { node }, guard)
-            }
-            None => Self::background().with_cancel(),
-        }
+        let mut values = MergingValues::default();
+        let node = Handle::merge(parents.into_iter().map(|parent| {
+            values.add(&parent.values);
+            &parent.node
+        }));
+        let values = values.finish();
+        let Some(node) = node else {
+            let node = Handle::BACKGROUND;
+            return Self { values, node }.with_cancel();
+        };
+        monitor::created();
+        let guard = CancelGuard::new(node.clone());
+        (Self { values, node }, guard)
     }
 
     /// Whether it is done. Wait-free: one load, no allocation, no system call.
@@ -239,6 +315,10 @@ impl Context {
 
     pub(crate) const fn node(&self) -> &Handle {
         &self.node
+    }
+
+    pub(crate) const fn values(&self) -> &Values {
+        &self.values
     }
 }
 

@@ -40,13 +40,20 @@ impl Handle {
         (self.0 > TODO).then(|| ptr::with_exposed_provenance_mut(self.0))
     }
 
-    /// A child with two handles. Lock-free.
+    /// Of its node; 0 of a background.
+    pub(crate) fn place(&self) -> u32 {
+        // SAFETY: `self` is a handle of it.
+        self.node()
+            .map_or(0, |node| unsafe { Node::at(node) }.entry().place())
+    }
+
+    /// A child with two handles, of a context whose values have that place. Lock-free.
     #[inline]
-    pub(crate) fn derive(&self) -> (Self, Self) {
+    pub(crate) fn derive(&self, values_place: u32) -> (Self, Self) {
         let node = match self.node() {
             // SAFETY: `self` is a handle of it.
-            Some(parent) => unsafe { tree::derive(parent, Kind::Cancel, 2) },
-            None => tree::root(self.background(), 2),
+            Some(parent) => unsafe { tree::derive(parent, Kind::Cancel, 2, values_place) },
+            None => tree::root(self.background(), 2, values_place.saturating_add(1)),
         };
         // SAFETY: the node was made with two handles.
         unsafe { (Self::from_node(node), Self::from_node(node)) }
@@ -295,6 +302,10 @@ impl<'a> NodeView<'a> {
     fn get(&self) -> &'a Node {
         // SAFETY: kept, for `'a`.
         unsafe { Node::at(self.node) }
+    }
+
+    pub(crate) fn place(&self) -> u32 {
+        self.get().entry().place()
     }
 
     pub(crate) fn is_merged(&self) -> bool {

@@ -46,8 +46,9 @@ impl Merging {
     /// The caller has a handle of `parent`.
     pub(crate) unsafe fn add(&mut self, parent: *mut Node) {
         if self.node.is_null() {
+            // Where the values of its parents stand does not matter: all that comes after it comes after them too.
             // SAFETY: the caller's promise.
-            self.node = unsafe { tree::derive(parent, Kind::Merged, 1) };
+            self.node = unsafe { tree::derive(parent, Kind::Merged, 1, 0) };
             self.parents = 1;
             return;
         }
@@ -90,7 +91,7 @@ impl Merging {
     #[cold]
     fn extend(&mut self) {
         // SAFETY: a handle of the node is ours.
-        let child = unsafe { tree::derive(self.node, Kind::Merged, 1) };
+        let child = unsafe { tree::derive(self.node, Kind::Merged, 1, 0) };
         // SAFETY: the handle is ours; the child's registration keeps the node.
         unsafe { tree::release(self.node) };
         self.node = child;

@@ -61,6 +61,7 @@
 //! | [`walk`] | the cancel |
 //! | [`merge`] | nodes with several parents |
 //! | [`waits`] | waiters, sleepers, channels, and telling them |
+//! | [`values`] | values and their keys; it names none of the others |
 //! | [`handle`] | the safe face of it all |
 //!
 //! `entry`, `stripes`, `slot` and `node` name each other's types in pointers: a record is one thing in four files.
@@ -77,5 +78,6 @@ pub(crate) mod slot;
 pub(crate) mod state;
 pub(crate) mod stripes;
 pub(crate) mod tree;
+pub(crate) mod values;
 pub(crate) mod waits;
 pub(crate) mod walk;

@@ -13,18 +13,23 @@ use crate::cause::Cause;
 use crate::error::Error;
 use crate::local;
 
-/// A child of a background, with `handles` handles.
-pub(crate) fn root(background: Parent, handles: usize) -> *mut Node {
-    Node::allocate(Kind::Cancel, background, 1, State::new(handles, false))
+/// A child of a background, with `handles` handles, at a place.
+pub(crate) fn root(background: Parent, handles: usize, place: u32) -> *mut Node {
+    Node::allocate(Kind::Cancel, background, place, State::new(handles, false))
 }
 
-/// A child of `parent` with `handles` handles; born done if the parent is. Lock-free; allocates where the pool is
-/// empty.
+/// A child of `parent`, and of values with that place, with `handles` handles; born done if the parent is. Lock-free;
+/// allocates where the pool is empty.
 ///
 /// # Safety
 ///
 /// The caller has a handle of `parent`.
-pub(crate) unsafe fn derive(parent: *mut Node, kind: Kind, handles: usize) -> *mut Node {
+pub(crate) unsafe fn derive(
+    parent: *mut Node,
+    kind: Kind,
+    handles: usize,
+    values_place: u32,
+) -> *mut Node {
     // SAFETY: the caller's promise.
     let this = unsafe { Node::at(parent) };
     let live = !this.state().announce(Announce::Entries).is_done();
@@ -33,7 +38,7 @@ pub(crate) unsafe fn derive(parent: *mut Node, kind: Kind, handles: usize) -> *m
     let node = Node::allocate(
         kind,
         at,
-        this.entry().place().saturating_add(1),
+        this.entry().place().max(values_place).saturating_add(1),
         State::new(handles, live),
     );
     // SAFETY: the caller's promise; the node is new, and LISTED if it is to be listed.
