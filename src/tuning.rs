@@ -31,3 +31,7 @@ pub(crate) const LINKS_MAX: usize = (1 << 20) - 1;
 /// The largest number of handles or registrations one context can have. Over it the process aborts, as `Arc` does:
 /// only leaking handles in a loop gets there.
 pub(crate) const HANDLES_MAX: usize = 1 << 30;
+
+/// Sets before one on a path of values, at the most; the next one is flat. Arbitrary between 16 and 60: below, the
+/// values that a flat node holds show in the cost of a set; above, a loop keeps more shadowed ones than the 64 promised.
+pub(crate) const VALUES_MAX: u32 = 32;

@@ -15,7 +15,7 @@
 //! the node keeps its own `previous`. *Holders*: one for the chain count while that lasts, and one for each flat node
 //! that sees its value; with the last of them value and bytes go.
 //!
-//! A node with [`PATH_MAX`] before it is not continued: the next one is *flat*. It has no `previous` and is a holder of
+//! A node with [`tuning::VALUES_MAX`] before it is not continued: the next one is *flat*. It has no `previous` and is a holder of
 //! each node in its map, so what is shadowed below it goes with the last who came another way. That is what bounds the
 //! shadowed values of a loop that sets one key again and again. A merge makes a flat node too, with no value.
 //!
@@ -27,14 +27,11 @@ mod node;
 
 use crate::local;
 use crate::sync::{AtomicUsize, Ordering};
+use crate::tuning;
 use map::{Map, Table};
 use node::{Typed, ValueNode};
 use std::marker::PhantomData;
 use std::ptr;
-
-/// Nodes before one on a path, at the most. Arbitrary between 16 and 60: below, the holders that a flat node counts
-/// show in the cost of a set; above, a loop keeps more than the 64 shadowed values that are promised as the bound.
-const PATH_MAX: u32 = 32;
 
 /// What is known of a key whatever its type.
 #[derive(Debug)]
@@ -148,7 +145,7 @@ impl Values {
         };
         let continued = self.node().filter(|&node| {
             // SAFETY: `self` has a chain count of it.
-            unsafe { ValueNode::at(node) }.before < PATH_MAX
+            unsafe { ValueNode::at(node) }.before < tuning::VALUES_MAX
         });
         let (previous, before) = match continued {
             Some(node) => {
@@ -189,7 +186,7 @@ impl Values {
         Some(unsafe { &(*entry.cast::<Typed<T>>()).value })
     }
 
-    /// The place and the name of the key of each set on the path, the newest first. Past [`PATH_MAX`] sets, and of what
+    /// The place and the name of the key of each set on the path, the newest first. Past [`tuning::VALUES_MAX`] sets, and of what
     /// was merged, those that are visible only. Allocates.
     pub(crate) fn path(&self) -> Vec<(u32, &'static str)> {
         let mut path = Vec::new();
