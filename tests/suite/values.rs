@@ -2,6 +2,7 @@
 //! never shown.
 
 use crate::common::{Rng, in_time, on_small_stack, run_all, scaled};
+use crossbeam_channel::unbounded;
 use ripcord::{CancelGuard, CancelHandle, Context, Key};
 use std::collections::HashMap;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -782,31 +783,34 @@ fn threads_that_derive_set_merge_look_and_drop_at_once_leave_nothing() {
         let count = Arc::default();
         let (root, _guard) = Context::background().with_cancel();
         let root = root.with_value(&COUNTED, Counted::new(&count));
-        let shared: Vec<_> = (0..8).map(|_| Mutex::new(root.clone())).collect();
+        // By crossbeam's channel, whose order ThreadSanitizer sees; a std lock's it does not.
+        let (sender, receiver) = unbounded();
+        for _ in 0..16 {
+            sender.send(root.clone()).expect("there is a receiver");
+        }
+        let (sender, receiver) = (&sender, &receiver);
         run_all(4, |thread| {
             let mut rng = Rng::new(thread as u64);
+            let take = || receiver.recv().expect("there is a sender");
             for round in 0..scaled(10_000) {
-                let slot = &shared[rng.below(shared.len())];
-                let ctx = slot.lock().expect("nobody panics with it").clone();
+                let (ctx, other): (Context, Context) = (take(), take());
                 assert!(ctx.value(&COUNTED).is_some_and(|value| live(&value.0) > 0));
                 let next = match rng.below(6) {
                     0 => ctx.with_value(&COUNTED, Counted::new(&count)),
                     1 => ctx.with_value(&COUNTED_TOO, Counted::new(&count)),
                     2 => ctx.with_value(&MANY[rng.below(200)], round),
-                    3 => {
-                        let other = shared[rng.below(shared.len())].lock();
-                        let other = other.expect("nobody panics with it").clone();
-                        Context::merge([&ctx, &other]).0.without_cancel()
-                    }
+                    3 => Context::merge([&ctx, &other]).0.without_cancel(),
                     4 => ctx.with_cancel().0.without_cancel(),
                     _ => root.clone(),
                 };
-                let old =
-                    std::mem::replace(&mut *slot.lock().expect("nobody panics with it"), next);
-                drop(old);
+                // So that the next two who derive from one context are two threads.
+                let again = if rng.below(2) == 0 { ctx } else { other };
+                for ctx in [next, again] {
+                    sender.send(ctx).expect("there is a receiver");
+                }
             }
         });
-        drop(shared);
+        receiver.try_iter().for_each(drop);
         assert_eq!(live(&count), 1);
         drop(root);
         assert_eq!(live(&count), 0);
