@@ -1,6 +1,6 @@
 //! Why a context ended: an `Error` kept inline, anything else shared.
 
-use crate::error::Error;
+use crate::error::{EngineStopped, Error};
 use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
@@ -35,6 +35,7 @@ pub struct Cause(Repr);
 #[derive(Clone)]
 enum Repr {
     Inline(Error),
+    Stopped,
     Shared(Arc<Body>),
 }
 
@@ -45,10 +46,13 @@ pub(crate) struct Body(Box<Shared>);
 /// A cause taken apart for a node's slot; put together again with [`Cause::from_parts`].
 pub(crate) enum Parts {
     Inline(Error),
+    Stopped,
     Shared(Arc<Body>),
 }
 
 impl Cause {
+    pub(crate) const ENGINE_STOPPED: Self = Self(Repr::Stopped);
+
     /// A cause that only says something. Formats at once; there is nothing to downcast to. Allocates.
     pub fn msg(message: impl fmt::Display) -> Self {
         Self(Repr::Shared(Arc::new(Body(Box::new(Message(
@@ -65,6 +69,7 @@ impl Cause {
     pub(crate) fn into_parts(self) -> Parts {
         match self.0 {
             Repr::Inline(error) => Parts::Inline(error),
+            Repr::Stopped => Parts::Stopped,
             Repr::Shared(body) => Parts::Shared(body),
         }
     }
@@ -72,6 +77,7 @@ impl Cause {
     pub(crate) fn from_parts(parts: Parts) -> Self {
         Self(match parts {
             Parts::Inline(error) => Repr::Inline(error),
+            Parts::Stopped => Repr::Stopped,
             Parts::Shared(body) => Repr::Shared(body),
         })
     }
@@ -80,7 +86,11 @@ impl Cause {
 /// An [`Error`] stays inline; anything else is boxed, which allocates.
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Cause {
     fn from(error: E) -> Self {
-        match (&error as &dyn Any).downcast_ref::<Error>() {
+        let any = &error as &dyn Any;
+        if any.is::<EngineStopped>() {
+            return Self::ENGINE_STOPPED;
+        }
+        match any.downcast_ref::<Error>() {
             Some(error) => Self(Repr::Inline(*error)),
             None => Self(Repr::Shared(Arc::new(Body(Box::new(error))))),
         }
@@ -93,6 +103,7 @@ impl Deref for Cause {
     fn deref(&self) -> &Self::Target {
         match &self.0 {
             Repr::Inline(error) => error,
+            Repr::Stopped => &EngineStopped,
             Repr::Shared(body) => &*body.0,
         }
     }

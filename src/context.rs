@@ -2,14 +2,11 @@
 
 use crate::cancel::CancelGuard;
 use crate::cause::Cause;
-use crate::done::Done;
 use crate::error::Error;
 use crate::key::Key;
 use crate::monitor;
 use crate::raw::handle::Handle;
 use crate::raw::values::{MergingValues, Values};
-use crossbeam_channel::Receiver;
-use std::convert::Infallible;
 
 /// A cheap handle on an immutable position in a tree: it says whether the work done under it is still wanted.
 ///
@@ -92,7 +89,7 @@ impl Context {
 
     /// The same values on another node.
     #[inline]
-    fn with_node(&self, node: Handle) -> Self {
+    pub(crate) fn with_node(&self, node: Handle) -> Self {
         Self {
             values: self.values.clone(),
             node,
@@ -161,7 +158,7 @@ impl Context {
     /// ```
     #[must_use]
     pub fn without_cancel(&self) -> Self {
-        self.with_node(Handle::BACKGROUND)
+        self.with_node(self.node.engine_root())
     }
 
     /// A context that is done with the first of `parents` that is, with its error and cause; and the guard that cancels
@@ -251,66 +248,20 @@ impl Context {
         self.node.cause()
     }
 
-    /// A future that is ready, with the error, when the context is done. It keeps the context; it needs no runtime.
-    ///
-    /// Lock-free; allocates where [`with_cancel`](Self::with_cancel) does. See [`Done`].
-    ///
-    /// ```
-    /// use ripcord::{Context, Error};
-    ///
-    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// let (ctx, guard) = Context::background().with_cancel();
-    /// let task = tokio::spawn(ctx.done());
-    /// guard.cancel();
-    /// assert_eq!(task.await.unwrap(), Error::Canceled);
-    /// # });
-    /// ```
-    pub fn done(&self) -> Done {
-        Done::new(&self.node)
-    }
-
-    /// Blocks the thread until the context is done. On one that can never be done it blocks for ever.
-    pub fn wait(&self) -> Error {
-        #[cfg(target_os = "linux")]
-        return self.node.wait();
-        #[cfg(not(target_os = "linux"))]
-        return self.done().wait();
-    }
-
-    /// A channel that never carries anything and is disconnected when the context is done: for crossbeam's `select!`.
-    /// Of a context that can never be done, a channel that never is.
-    ///
-    /// The receiver keeps no context: where the last handle of it goes, the channel goes with the node, and is
-    /// disconnected too. One a context, made on the first call, which allocates; a clone after. Telling it is what crossbeam's channel
-    /// does on disconnection, and may block inside that crate.
-    ///
-    /// ```
-    /// use crossbeam_channel::{select, unbounded};
-    /// use ripcord::Context;
-    ///
-    /// let (ctx, guard) = Context::background().with_cancel();
-    /// let (_jobs, queue) = unbounded::<u32>();
-    /// guard.cancel();
-    /// select! {
-    ///     recv(ctx.done_channel()) -> _ => {}
-    ///     recv(queue) -> _ => unreachable!("no job was sent"),
-    /// }
-    /// ```
-    #[must_use]
-    pub fn done_channel(&self) -> Receiver<Infallible> {
-        match self.node.channel() {
-            Some(channel) => channel.receiver().clone(),
-            None => crossbeam_channel::never(),
-        }
-    }
-
-    /// How many children and merged contexts hang on it that are not done; 0 on a context that is done or can never be.
+    /// How many children, merged contexts and callbacks hang on it that are not done; 0 on a context that is done or can never be.
     ///
     /// Walks them, and while another thread takes one off answers with a count of registrations, waits among them: for
     /// tests and inspection. Lock-free.
     #[must_use]
     pub fn child_count(&self) -> usize {
         self.node.child_count()
+    }
+
+    pub(crate) const fn of(node: Handle) -> Self {
+        Self {
+            values: Values::NONE,
+            node,
+        }
     }
 
     pub(crate) const fn node(&self) -> &Handle {

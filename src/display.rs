@@ -1,7 +1,7 @@
 //! How a context prints: the derivations that led to it, in order, the middle left out past a bound.
 
 use crate::context::Context;
-use crate::raw::handle::{NodeView, View};
+use crate::raw::view::{NodeView, View};
 use std::fmt;
 
 /// Derivations printed of one context, at the most.
@@ -75,7 +75,9 @@ impl Iterator for Parts<'_> {
         let set = self.sets.first();
         match self.view {
             View::Node(node)
-                if !node.is_merged() && set.is_none_or(|&(place, _)| node.place() > place) =>
+                if !node.is_merged()
+                    && !node.is_background()
+                    && set.is_none_or(|&(place, _)| node.place() > place) =>
             {
                 self.view = node.parent();
                 Some(Part::Cancel)
@@ -205,6 +207,7 @@ fn derivations(parts: Parts<'_>) -> (Origin<'_>, usize) {
     let origin = match rest.view {
         View::Background => Origin::Background,
         View::Todo => Origin::Todo,
+        View::Node(node) if node.is_background() => Origin::Background,
         View::Node(node) => Origin::Merge(node),
     };
     (origin, count)

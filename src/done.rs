@@ -1,7 +1,8 @@
 //! The future that waits for a context's end, on any runtime.
 
 use crate::error::Error;
-use crate::raw::handle::{Handle, Waiting};
+use crate::raw::handle::Handle;
+use crate::raw::waiting::Waiting;
 use crate::sync::contain;
 use std::fmt;
 use std::future::Future;
@@ -52,24 +53,6 @@ impl Done {
             drop(entry);
         }
     }
-
-    /// Blocks the thread until it is ready, woken by its own waker.
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn wait(mut self) -> Error {
-        struct Unpark(std::thread::Thread);
-        impl std::task::Wake for Unpark {
-            fn wake(self: std::sync::Arc<Self>) {
-                self.0.unpark();
-            }
-        }
-        let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
-        loop {
-            match Pin::new(&mut self).poll(&mut TaskContext::from_waker(&waker)) {
-                Poll::Ready(error) => return error,
-                Poll::Pending => std::thread::park(),
-            }
-        }
-    }
 }
 
 impl Future for Done {
@@ -86,16 +69,8 @@ impl Future for Done {
             State::Ready(error) => *error,
             State::Waiting { entry, registered } => {
                 let mut error = entry.err();
-                if error.is_none() && !is_same(registered.as_ref(), cx.waker()) {
-                    let clone = cx.waker().clone();
-                    let old = registered.take();
-                    contain(|| drop(old));
-                    let left = entry.register(cx.waker());
-                    assert!(
-                        left,
-                        "the clone of a waker panicked: this `Done` cannot be woken, drop it"
-                    );
-                    *registered = Some(clone);
+                if error.is_none() {
+                    leave(registered, cx.waker(), |waker| entry.register(waker));
                     error = entry.err();
                 }
                 match error {
@@ -110,8 +85,28 @@ impl Future for Done {
     }
 }
 
-fn is_same(registered: Option<&Waker>, waker: &Waker) -> bool {
-    registered.is_some_and(|registered| registered.will_wake(waker))
+/// Leaves the waker of a poll, unless it is there already. `registered`: a clone of the one that is.
+///
+/// # Panics
+///
+/// If cloning the waker does.
+pub(crate) fn leave(
+    registered: &mut Option<Waker>,
+    waker: &Waker,
+    register: impl FnOnce(&Waker) -> bool,
+) {
+    let same = |registered: &Waker| registered.will_wake(waker);
+    if registered.as_ref().is_some_and(same) {
+        return;
+    }
+    let clone = waker.clone();
+    let old = registered.take();
+    contain(|| drop(old));
+    assert!(
+        register(waker),
+        "the clone of a waker panicked: this future cannot be woken, drop it"
+    );
+    *registered = Some(clone);
 }
 
 impl Drop for Done {

@@ -62,3 +62,15 @@ impl From<Error> for io::Error {
         Self::new(kind, error)
     }
 }
+
+/// The cause of a context whose deadline will not fire any more: its [`Engine`](crate::Engine) was shut down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct EngineStopped;
+
+impl fmt::Display for EngineStopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the engine of the deadline was shut down; use one that runs")
+    }
+}
+
+impl std::error::Error for EngineStopped {}

@@ -86,11 +86,14 @@
 
 #![warn(missing_docs, missing_debug_implementations, unreachable_pub)]
 
+mod after_func;
 mod cancel;
 mod cause;
 mod context;
+mod deadline;
 mod display;
 mod done;
+mod engine;
 mod error;
 mod key;
 mod local;
@@ -98,15 +101,22 @@ mod local;
 pub mod mio;
 pub mod monitor;
 mod raw;
+mod run;
+mod sleep;
 mod sync;
 mod tuning;
+mod wait;
 
+pub use after_func::AfterFunc;
 pub use cancel::{CancelGuard, CancelHandle};
 pub use cause::Cause;
 pub use context::Context;
 pub use done::Done;
-pub use error::Error;
+pub use engine::{Driver, Engine, EngineBuilder, ManualClock};
+pub use error::{EngineStopped, Error};
 pub use key::Key;
+pub use run::Run;
+pub use sleep::Sleep;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

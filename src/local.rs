@@ -1,4 +1,5 @@
-//! What a thread keeps to itself: its magazines of blocks, its stripe, and how often it lost a race of late.
+//! What a thread keeps to itself: its magazines of blocks, its stripe, and how often it lost a race of late; and what the
+//! whole process shares.
 //!
 //! The cell has no destructor, so reaching it is one load from the thread pointer; a guard beside it, registered the
 //! first time the thread goes to the depot, gives the magazines back when the thread ends. A block freed after that
@@ -6,28 +7,45 @@
 //!
 //! With `--cfg ripcord_no_pool` every block comes from the allocator and goes back there, for sanitizers.
 
+use crate::monitor;
+use crate::raw::callbacks::Queue;
+use crate::raw::core::Core;
 use crate::raw::pool::{Block, Depot, Magazine};
 use crate::sync::{AtomicUsize, Ordering};
 use crate::tuning;
 use std::alloc::{Layout, handle_alloc_error};
 use std::cell::UnsafeCell;
+use std::ptr;
 
-static SLOTS: [AtomicUsize; tuning::DEPOT] = [const { AtomicUsize::new(0) }; tuning::DEPOT];
-static MAGAZINES: AtomicUsize = AtomicUsize::new(0);
+const CLASSES: usize = tuning::BLOCKS.len();
+
+static SLOTS: [[AtomicUsize; tuning::DEPOT]; CLASSES] =
+    [const { [const { AtomicUsize::new(0) }; tuning::DEPOT] }; CLASSES];
+static MAGAZINES: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 static STRIPES: AtomicUsize = AtomicUsize::new(0);
 static KEYS: AtomicUsize = AtomicUsize::new(0);
 
-const DEPOT: Depot<'static> = Depot::new(&SLOTS, &MAGAZINES);
+fn depot(class: usize) -> Depot<'static> {
+    Depot::new(&SLOTS[class], &MAGAZINES[class])
+}
 
-const LAYOUT: Layout = match Layout::from_size_align(tuning::BLOCK, 64) {
-    Ok(layout) => layout,
-    Err(_) => panic!("a block is a whole number of cache lines"),
-};
+const LAYOUTS: [Layout; CLASSES] = [layout(tuning::BLOCKS[0]), layout(tuning::BLOCKS[1])];
 
-struct Local {
+const fn layout(size: usize) -> Layout {
+    match Layout::from_size_align(size, 64) {
+        Ok(layout) if size.is_multiple_of(64) => layout,
+        _ => panic!("a block is a whole number of cache lines"),
+    }
+}
+
+struct Pair {
     loaded: Magazine,
     spare: Magazine,
+}
+
+struct Local {
+    blocks: [Pair; CLASSES],
     /// One more than the thread's index; 0: it has none yet.
     index: usize,
     lost_races: u32,
@@ -38,8 +56,12 @@ struct Local {
 thread_local! {
     static LOCAL: UnsafeCell<Local> = const {
         UnsafeCell::new(Local {
-            loaded: Magazine::EMPTY,
-            spare: Magazine::EMPTY,
+            blocks: [const {
+                Pair {
+                    loaded: Magazine::EMPTY,
+                    spare: Magazine::EMPTY,
+                }
+            }; CLASSES],
             index: 0,
             lost_races: 0,
             pooled: false,
@@ -52,13 +74,16 @@ struct GiveBack;
 
 impl Drop for GiveBack {
     fn drop(&mut self) {
-        let (loaded, spare) = with(|local| {
-            local.pooled = false;
-            let take = |magazine| std::mem::replace(magazine, Magazine::EMPTY);
-            (take(&mut local.loaded), take(&mut local.spare))
-        });
-        give(loaded);
-        give(spare);
+        for class in 0..CLASSES {
+            let (loaded, spare) = with(|local| {
+                local.pooled = false;
+                let pair = &mut local.blocks[class];
+                let take = |magazine| std::mem::replace(magazine, Magazine::EMPTY);
+                (take(&mut pair.loaded), take(&mut pair.spare))
+            });
+            give(class, loaded);
+            give(class, spare);
+        }
     }
 }
 
@@ -70,24 +95,24 @@ fn with<R>(f: impl FnOnce(&mut Local) -> R) -> R {
     LOCAL.with(|local| f(unsafe { &mut *local.get() }))
 }
 
-/// The bytes of a block: 128, aligned to 64, in nobody's use. From the thread's magazine; else from the depot; else
+/// The bytes of a block of a class, aligned to 64, in nobody's use. From the thread's magazine; else from the depot; else
 /// from the allocator.
 #[inline]
-pub(crate) fn allocate() -> Block {
-    with(|local| local.loaded.take()).unwrap_or_else(refill)
+pub(crate) fn allocate(class: usize) -> Block {
+    with(|local| local.blocks[class].loaded.take()).unwrap_or_else(|| refill(class))
 }
 
 /// Gives a block's bytes back.
 ///
 /// # Safety
 ///
-/// The block came from [`allocate`], and nobody uses it.
+/// The block came from [`allocate`], of this class, and nobody uses it.
 #[inline]
-pub(crate) unsafe fn free(block: Block) {
+pub(crate) unsafe fn free(class: usize, block: Block) {
     // SAFETY: the caller's promise.
-    if !with(|local| unsafe { local.put(block) }) {
+    if !with(|local| unsafe { local.put(class, block) }) {
         // SAFETY: the caller's promise.
-        unsafe { free_to_depot(block) };
+        unsafe { free_to_depot(class, block) };
     }
 }
 
@@ -96,60 +121,63 @@ impl Local {
     ///
     /// The block is the caller's, and passes to the magazine where the answer is yes.
     #[inline(always)]
-    unsafe fn put(&mut self, block: Block) -> bool {
-        let room = self.pooled && self.loaded.len() < tuning::MAGAZINE;
+    unsafe fn put(&mut self, class: usize, block: Block) -> bool {
+        let loaded = &mut self.blocks[class].loaded;
+        let room = self.pooled && loaded.len() < tuning::MAGAZINE;
         if room {
             // SAFETY: the caller's promise.
-            unsafe { self.loaded.put(block) };
+            unsafe { loaded.put(block) };
         }
         room
     }
 }
 
 #[cold]
-fn refill() -> Block {
+fn refill(class: usize) -> Block {
     let spare = with(|local| {
-        std::mem::swap(&mut local.loaded, &mut local.spare);
-        local.loaded.take()
+        let Pair { loaded, spare } = &mut local.blocks[class];
+        std::mem::swap(loaded, spare);
+        loaded.take()
     });
     if let Some(block) = spare {
         return block;
     }
     if register()
-        && let Some(magazine) = DEPOT.take()
+        && let Some(magazine) = depot(class).take()
     {
-        let kept = with(|local| std::mem::replace(&mut local.loaded, magazine));
-        give(kept);
-        if let Some(block) = with(|local| local.loaded.take()) {
+        let kept = with(|local| std::mem::replace(&mut local.blocks[class].loaded, magazine));
+        give(class, kept);
+        if let Some(block) = with(|local| local.blocks[class].loaded.take()) {
             return block;
         }
     }
-    allocate_one()
+    allocate_one(class)
 }
 
 /// # Safety
 ///
 /// As [`free`].
 #[cold]
-unsafe fn free_to_depot(block: Block) {
+unsafe fn free_to_depot(class: usize, block: Block) {
     if !register() {
         // SAFETY: every block came from `allocate_one`, and the caller gives this one up.
-        unsafe { std::alloc::dealloc(block, LAYOUT) };
+        unsafe { std::alloc::dealloc(block, LAYOUTS[class]) };
         return;
     }
     let full = with(|local| {
+        let Pair { loaded, spare } = &mut local.blocks[class];
         let mut full = Magazine::EMPTY;
-        if local.loaded.len() == tuning::MAGAZINE {
-            std::mem::swap(&mut local.loaded, &mut local.spare);
-            if local.loaded.len() == tuning::MAGAZINE {
-                full = std::mem::replace(&mut local.loaded, Magazine::EMPTY);
+        if loaded.len() == tuning::MAGAZINE {
+            std::mem::swap(loaded, spare);
+            if loaded.len() == tuning::MAGAZINE {
+                full = std::mem::replace(loaded, Magazine::EMPTY);
             }
         }
         // SAFETY: the caller's promise.
-        unsafe { local.loaded.put(block) };
+        unsafe { loaded.put(block) };
         full
     });
-    give(full);
+    give(class, full);
 }
 
 /// Sees to it that the thread keeps magazines, to be given back at its end; `false`: it is past that, or none does.
@@ -160,11 +188,12 @@ fn register() -> bool {
     pooled
 }
 
-fn allocate_one() -> Block {
+fn allocate_one(class: usize) -> Block {
+    let layout = LAYOUTS[class];
     // SAFETY: the layout is not empty.
-    let block = unsafe { std::alloc::alloc(LAYOUT) };
+    let block = unsafe { std::alloc::alloc(layout) };
     if block.is_null() {
-        handle_alloc_error(LAYOUT);
+        handle_alloc_error(layout);
     }
     // The head word of a list has 48 bits for an address.
     assert!(
@@ -175,11 +204,52 @@ fn allocate_one() -> Block {
 }
 
 /// Leaves a magazine to the depot, or its blocks to the allocator.
-fn give(magazine: Magazine) {
-    if let Err(mut magazine) = DEPOT.put(magazine) {
+fn give(class: usize, magazine: Magazine) {
+    if let Err(mut magazine) = depot(class).put(magazine) {
         while let Some(block) = magazine.take() {
             // SAFETY: every block came from `allocate_one`, and this one is in nobody's use.
-            unsafe { std::alloc::dealloc(block, LAYOUT) };
+            unsafe { std::alloc::dealloc(block, LAYOUTS[class]) };
+        }
+    }
+}
+
+/// The timers that serve the whole process, made by whoever first asks. Lock-free; allocates then.
+#[inline]
+pub(crate) fn global() -> &'static Core {
+    static GLOBAL: AtomicUsize = AtomicUsize::new(0);
+    leaked(&GLOBAL, || {
+        Core::threaded("ripcord-timers", monitor::expired)
+    })
+}
+
+/// What is to be run by callback threads, made by whoever first asks. Lock-free; allocates then.
+pub(crate) fn callbacks() -> &'static Queue {
+    static CALLBACKS: AtomicUsize = AtomicUsize::new(0);
+    leaked(&CALLBACKS, Queue::new)
+}
+
+/// What `word` points at, put there by the first call and never freed. One `T` a word.
+#[inline]
+fn leaked<T: Sync>(word: &'static AtomicUsize, make: impl FnOnce() -> T) -> &'static T {
+    // ORDERING: Acquire pairs with the Release in `leak`.
+    let there = match word.load(Ordering::Acquire) {
+        0 => leak(word, make),
+        there => there,
+    };
+    // SAFETY: it was leaked there, as a `T`.
+    unsafe { &*ptr::with_exposed_provenance(there) }
+}
+
+#[cold]
+fn leak<T: Sync>(word: &'static AtomicUsize, make: impl FnOnce() -> T) -> usize {
+    let made = Box::into_raw(Box::new(make()));
+    let there = made.expose_provenance();
+    match word.compare_exchange(0, there, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => there,
+        Err(first) => {
+            // SAFETY: made above and seen by nobody.
+            drop(unsafe { Box::from_raw(made) });
+            first
         }
     }
 }

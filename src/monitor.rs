@@ -1,4 +1,4 @@
-//! Hooks for those who watch: what is created and cancelled, seen from outside the tree.
+//! Hooks for those who watch: what is created, cancelled and expires, seen from outside the tree.
 
 use arc_swap::ArcSwapOption;
 use std::sync::Arc;
@@ -7,11 +7,17 @@ use crate::sync::{AtomicUsize, Ordering, contain};
 
 /// What a watcher is told. Every method has an empty body to override.
 ///
-/// Hooks run on the thread that creates or cancels, after all states are set and before anybody is told; a panic in
+/// Hooks run on the thread that creates, cancels or fires, after all states are set and before anybody is told; a panic in
 /// one, or in its drop, is contained. A hook that blocks holds that thread up, and no other.
 pub trait Hooks: Send + Sync + 'static {
     /// A context that can be done was derived.
     fn created(&self) {}
+
+    /// Deadlines that fired together ended this many contexts: those they were set for and those derived from them. Runs
+    /// on the thread that fires them.
+    fn expired(&self, contexts: usize) {
+        let _ = contexts;
+    }
 
     /// One call cancelled this many contexts: the one it was made for and those derived from it.
     fn canceled(&self, contexts: usize) {
@@ -78,6 +84,12 @@ pub(crate) fn created() {
 pub(crate) fn canceled(contexts: usize) {
     if !is_off() && contexts > 0 {
         tell(|hooks| hooks.canceled(contexts));
+    }
+}
+
+pub(crate) fn expired(contexts: usize) {
+    if !is_off() {
+        tell(|hooks| hooks.expired(contexts));
     }
 }
 

@@ -9,7 +9,10 @@ pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::convert::Infallible;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicPtr;
+use std::time::Instant;
 
 /// A cell whose every access is a closure, so that a model can watch it.
 #[derive(Debug, Default)]
@@ -94,27 +97,89 @@ pub(crate) fn contain(f: impl FnOnce()) -> bool {
     false
 }
 
+/// The instant that times are counted from: the first that anybody asked for. Lock-free; allocates once.
+pub(crate) fn epoch() -> Instant {
+    static EPOCH: AtomicPtr<Instant> = AtomicPtr::new(std::ptr::null_mut());
+
+    // ORDERING: Acquire pairs with the Release of the exchange below.
+    let mut epoch = EPOCH.load(Ordering::Acquire);
+    if epoch.is_null() {
+        let made = Box::into_raw(Box::new(Instant::now()));
+        epoch = match EPOCH.compare_exchange(epoch, made, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => made,
+            Err(first) => {
+                // SAFETY: made above and seen by nobody.
+                drop(unsafe { Box::from_raw(made) });
+                first
+            }
+        };
+    }
+    // SAFETY: what was stored there is never freed nor written again.
+    unsafe { *epoch }
+}
+
+/// The clock of all but manual engines. Wait-free; no system call where the clock is in the vDSO.
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// In the models a SeqCst access is no more than AcqRel, and this is a fence. Here it is nothing: both sides of each
+/// store-buffer pair are SeqCst accesses, and ThreadSanitizer knows no fences.
+#[inline(always)]
+pub(crate) fn model_fence() {}
+
+/// Starts a detached thread. Blocks as the system does, for a system call.
+///
+/// # Errors
+///
+/// The system has no more threads or memory for one.
+pub(crate) fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let named = std::thread::Builder::new().name(name.replace('\0', ""));
+    named.spawn(f).map(drop)
+}
+
+/// Has the pool of callback threads run `f`.
+pub(crate) fn run_elsewhere(f: impl FnOnce() + Send + 'static) {
+    blocking::unblock(f).detach();
+}
+
+/// Has the calling thread woken at the instant it asks for, not up to 50 µs later as by default. Linux only.
+pub(crate) fn sleep_exactly() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: the option takes one integer and touches no memory of ours.
+    unsafe {
+        libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong);
+    }
+}
+
 /// Puts blocked threads to sleep on the low half of a word, and wakes them.
 #[cfg(target_os = "linux")]
 pub(crate) mod futex {
     use super::AtomicUsize;
+    use std::ptr;
+    use std::time::Duration;
 
     fn low_half(word: &AtomicUsize) -> *const u32 {
         const { assert!(cfg!(target_endian = "little") && usize::BITS == 64) };
         word.as_ptr().cast_const().cast()
     }
 
-    /// Sleeps while the low half of `word` is `expected`; returns at a wake, at a change before the sleep, or for no
-    /// reason. Blocks.
-    pub(crate) fn wait(word: &AtomicUsize, expected: u32) {
-        // SAFETY: the address is that of a live, aligned word; the call reads it and takes no other pointer.
+    /// Sleeps while the low half of `word` is `expected`, for `timeout` at the most; returns at a wake, at a change
+    /// before the sleep, or for no reason. Blocks.
+    pub(crate) fn wait(word: &AtomicUsize, expected: u32, timeout: Option<Duration>) {
+        let timeout = timeout.map(|timeout| libc::timespec {
+            tv_sec: timeout.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        });
+        // SAFETY: the addresses are those of a live, aligned word and of a timespec on this frame, or null; the call
+        // reads them and takes no other pointer.
         unsafe {
             libc::syscall(
                 libc::SYS_futex,
                 low_half(word),
                 libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
                 expected,
-                std::ptr::null::<libc::timespec>(),
+                timeout.as_ref().map_or(ptr::null(), ptr::from_ref),
             );
         }
     }
@@ -133,10 +198,21 @@ pub(crate) mod futex {
     }
 }
 
-/// Elsewhere blocked threads wait on a `Done` and are unparked by its waker: nobody sleeps on a word.
+/// Elsewhere a thread that waits on a word looks at it every so often.
 #[cfg(not(target_os = "linux"))]
 pub(crate) mod futex {
     use super::AtomicUsize;
+    use std::time::Duration;
+
+    const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+    pub(crate) fn wait(word: &AtomicUsize, expected: u32, timeout: Option<Duration>) {
+        if word.load(super::Ordering::Acquire) as u32 == expected {
+            std::thread::park_timeout(
+                timeout.map_or(LOOK_EVERY, |timeout| timeout.min(LOOK_EVERY)),
+            );
+        }
+    }
 
     pub(crate) fn wake_all(_: &AtomicUsize) {}
 }

@@ -1,13 +1,13 @@
 //! Every constant that trades one cost for another, with its reason.
 
-/// Bytes of a block: the size of a node, the largest of the records, in two cache lines.
-pub(crate) const BLOCK: usize = 128;
+/// Bytes of a block, by class: the size of a node, in two cache lines; and of one with a deadline or several parents.
+pub(crate) const BLOCKS: [usize; 2] = [128, 192];
 
 /// Blocks of a magazine. Arbitrary between 32 and 256: below, the depot shows in the cost of a burst; above, an idle
 /// thread keeps more than 32 KiB twice over.
 pub(crate) const MAGAZINE: usize = 64;
 
-/// Magazines the depot keeps (512 KiB of blocks); what does not fit goes to the allocator.
+/// Magazines the depot of one class keeps (512 and 768 KiB of blocks); what does not fit goes to the allocator.
 pub(crate) const DEPOT: usize = 64;
 
 /// Pushes since a list was last owned after which a pusher writes the back-links, so that no drop has to walk more
@@ -35,3 +35,18 @@ pub(crate) const HANDLES_MAX: usize = 1 << 30;
 /// Sets before one on a path of values, at the most; the next one is flat. Arbitrary between 16 and 60: below, the
 /// values that a flat node holds show in the cost of a set; above, a loop keeps more shadowed ones than the 64 promised.
 pub(crate) const VALUES_MAX: u32 = 32;
+
+/// Slots of a nursery's stripe (16 KiB): the deadlines one core may have ahead before they go to the wheel. A server that
+/// works at a thousand requests a core at a time is at its limit for other reasons.
+pub(crate) const NURSERY: usize = 1_024;
+
+/// Slots of a nursery looked at for a free one before a deadline goes to the wheel instead.
+pub(crate) const PROBES: usize = 16;
+
+/// Nanoseconds ahead within which a deadline is moved from the nursery to the wheel (16 ms): a scan of a stripe costs
+/// about a microsecond, so it is made for all that fall due soon, and not for each.
+pub(crate) const NEAR: u64 = 1 << 24;
+
+/// Records of dropped contexts that the wheel may hold, if they are fewer than half of the live ones: a sweep of as
+/// many costs less than a millisecond.
+pub(crate) const ABANDONED: usize = 1_024;

@@ -5,13 +5,16 @@
 //! with the parent last (R2), which may end the parent in turn. Its *bytes* go when the last pin is given up, which may be much later (R10); a
 //! node's bytes take the LISTED pins of its list with them.
 //!
-//! Called by `tree`, `merge` and `waits`.
+//! Called by `tree`, `merge`, `callbacks`, `waits` and those who drive timers.
 
+use super::core::Core;
 use super::entry::{Chain, Entry, Kind, Limbo, Parent, ParentRef};
 use super::list::Removal;
-use super::node::{self, Link, Node};
-use super::state::Pin;
+use super::node::{self, Link, Node, Timed};
+use super::state::Pins;
 use super::stripes::Stripe;
+use super::wheel::Armed;
+use std::sync::Arc;
 
 /// Sees an ended entry, and whatever ends with it, off. Lock-free; drops causes, a panic contained.
 ///
@@ -41,12 +44,18 @@ unsafe fn bury_one(entry: *mut Entry, ended: &mut Chain<Limbo>) -> Option<Parent
     // SAFETY: HELD is ours.
     let this = unsafe { Entry::at(entry) };
     let parent = this.parent();
+    let mut pins = Pins::HELD;
     if this.kind().is_node() {
         // SAFETY: HELD is ours.
         let node = unsafe { Node::at(entry.cast()) };
         // SAFETY: it has ended: nobody asks for its cause.
         unsafe { node.cause.clear() };
-        let mut link = node.links();
+        // SAFETY: HELD is ours.
+        if this.kind().is_timed() && unsafe { end_deadline(entry.cast()) } {
+            pins = pins.and(Pins::ARMED);
+        }
+        // SAFETY: HELD is ours.
+        let mut link = unsafe { node::links(entry.cast()) };
         while !link.is_null() {
             // SAFETY: a merged node has HELD of its links.
             let sibling = unsafe { Link::at(link) }.sibling;
@@ -63,16 +72,57 @@ unsafe fn bury_one(entry: *mut Entry, ended: &mut Chain<Limbo>) -> Option<Parent
         _ => Removal::LEFT,
     };
     reclaim_limbo(removal.limbo);
-    let pin = if removal.unlinked {
-        Pin::HeldAndListed
-    } else {
-        Pin::Held
-    };
-    if this.state().unpin(pin) {
+    if removal.unlinked {
+        pins = pins.and(Pins::LISTED);
+    }
+    // SAFETY: HELD is ours; of an engine's root, nobody else takes its count of the core.
+    let core = (this.kind() == Kind::Engine)
+        .then(|| unsafe { Arc::from_raw(Node::at(entry.cast()).core()) });
+    if this.state().unpin(pins) {
         // SAFETY: the last pin was ours.
         unsafe { reclaim(entry) };
     }
+    if let Some(core) = core {
+        core.stop();
+        release_core(core);
+    }
     (!removal.released).then_some(parent)
+}
+
+/// Disarms a node that has ended and drops the cause of its deadline; `true`: its ARMED pin is the caller's.
+///
+/// # Safety
+///
+/// The caller is the undertaker of the node; its registration is still there, and with it its core.
+unsafe fn end_deadline(timed: *mut Timed) -> bool {
+    // SAFETY: the caller's promise.
+    let this = unsafe { Timed::at(timed) };
+    // SAFETY: it has ended: nobody asks for its cause.
+    unsafe { this.cause.clear() };
+    // SAFETY: the caller's promise.
+    this.node().state().load().is_armed() && unsafe { (*this.node().core()).disarm(timed) }
+}
+
+/// Gives up a count of an engine's timers; the last frees what was dropped while the wheel still pointed at it.
+pub(crate) fn release_core(core: Arc<Core>) {
+    if let Some(core) = Arc::into_inner(core) {
+        reclaim_armed(core.drain());
+    }
+}
+
+/// Gives up the ARMED pins of a chain.
+pub(crate) fn reclaim_armed(mut armed: Armed) {
+    while let Some(timed) = armed.pop() {
+        // SAFETY: ARMED is ours, by the chain.
+        if unsafe { Timed::at(timed) }
+            .node()
+            .state()
+            .unpin(Pins::ARMED)
+        {
+            // SAFETY: the last pin was ours.
+            unsafe { reclaim(timed.cast()) };
+        }
+    }
 }
 
 /// Gives back the registration of an entry; answers with the node that ended by it.
@@ -123,7 +173,7 @@ pub(crate) unsafe fn orphan(node: *mut Node) -> bool {
 pub(crate) fn reclaim_limbo(mut limbo: Chain<Limbo>) {
     while let Some(entry) = limbo.pop() {
         // SAFETY: LISTED is ours, by the chain.
-        if unsafe { Entry::at(entry) }.state().unpin(Pin::Listed) {
+        if unsafe { Entry::at(entry) }.state().unpin(Pins::LISTED) {
             // SAFETY: the last pin was ours.
             unsafe { reclaim(entry) };
         }
@@ -135,11 +185,11 @@ pub(crate) fn reclaim_limbo(mut limbo: Chain<Limbo>) {
 /// # Safety
 ///
 /// The last pin on the entry was the caller's.
-unsafe fn reclaim(entry: *mut Entry) {
+pub(crate) unsafe fn reclaim(entry: *mut Entry) {
     let mut dead = Chain::<Limbo>::new();
     let mut next = Some(entry);
     while let Some(entry) = next {
-        let mut unpin = |entry: *mut Entry, pin: Pin| {
+        let mut unpin = |entry: *mut Entry, pin: Pins| {
             // SAFETY: the pin is ours: of a list that is being dissolved, or of a link that is being freed.
             if unsafe { Entry::at(entry) }.state().unpin(pin) {
                 // SAFETY: the last pin was ours, so all its words are.
@@ -148,24 +198,24 @@ unsafe fn reclaim(entry: *mut Entry) {
         };
         // SAFETY: the last pin was ours.
         match unsafe { Entry::at(entry) }.kind() {
-            Kind::Cancel | Kind::Merged => {
+            kind if kind.is_node() => {
                 // SAFETY: the last pin was ours.
                 let node = unsafe { Node::at(entry.cast()) };
                 // SAFETY: nobody has a pin, so nobody uses the lists.
-                unsafe { node.branch.dissolve(|entry| unpin(entry, Pin::Listed)) };
+                unsafe { node.branch.dissolve(|entry| unpin(entry, Pins::LISTED)) };
                 if let Some(stripes) = node.stripes.get() {
                     // SAFETY: the node still has its stripes.
                     for stripe in unsafe { stripes.iter() } {
                         // SAFETY: as above.
                         let stripe = unsafe { Stripe::at(stripe) };
                         // SAFETY: as the node's own.
-                        unsafe { stripe.branch.dissolve(|entry| unpin(entry, Pin::Listed)) };
+                        unsafe { stripe.branch.dissolve(|entry| unpin(entry, Pins::LISTED)) };
                     }
                 }
             }
             // SAFETY: the last pin was ours.
-            Kind::Link => unpin(unsafe { Link::at(entry.cast()) }.target.cast(), Pin::Link),
-            Kind::Waiter => {}
+            Kind::Link => unpin(unsafe { Link::at(entry.cast()) }.target.cast(), Pins::LINK),
+            _ => {}
         }
         // SAFETY: the last pin was ours, and the lists are dissolved.
         unsafe { node::free(entry) };

@@ -26,15 +26,28 @@ pub(crate) enum Kind {
     Cancel,
     /// A node made by `merge`.
     Merged,
+    /// A node with a deadline of its own.
+    Deadline,
+    /// A node that a `Sleep` waits for: it has a deadline, a waker, and no descendants.
+    Sleep,
+    /// The root of an engine of its own: never done.
+    Engine,
     /// A waiter record.
     Waiter,
+    /// A callback record.
+    Callback,
     /// A link from a further parent of a merged node.
     Link,
 }
 
 impl Kind {
     pub(crate) const fn is_node(self) -> bool {
-        matches!(self, Self::Cancel | Self::Merged)
+        !matches!(self, Self::Waiter | Self::Callback | Self::Link)
+    }
+
+    /// Whether it is a node with a deadline of its own.
+    pub(crate) const fn is_timed(self) -> bool {
+        matches!(self, Self::Deadline | Self::Sleep)
     }
 }
 
@@ -252,7 +265,8 @@ impl<W: Through> Chain<W> {
     }
 }
 
-/// A stack anybody pushes on and one thread takes whole: what removers hand to the owner of a list.
+/// A stack anybody pushes on and one thread takes whole: what removers hand to the owner of a list, and what cancels hand to
+/// the dispatcher of callbacks.
 #[derive(Debug)]
 pub(crate) struct Leaving(AtomicUsize);
 
@@ -282,6 +296,10 @@ impl Leaving {
                 Err(now) => top = now,
             }
         }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 0
     }
 
     pub(crate) fn take(&self) -> Chain<Limbo> {

@@ -3,18 +3,24 @@
 //! All that the facade does it does through these two; that they own what they stand for is what makes their methods
 //! safe.
 
-use super::entry::{Kind, Parent, ParentRef};
-use super::merge::{self, Merging};
-use super::node::{Node, Waiter};
+use super::callbacks;
+use super::core::{Core, Wake};
+use super::engine::{self, Timers};
+use super::entry::{Kind, Parent};
+use super::merge::Merging;
+use super::node::{Callback, Function, Node};
 use super::state::Snapshot;
+use super::time::Time;
+use super::timers::{self, Due, Under};
+use super::tree::{self, Plan};
+use super::view::{NodeView, View};
+use super::waits;
 use super::walk::{self, Ended};
-use super::{tree, waits};
 use crate::cause::Cause;
 use crate::error::Error;
 use crate::sync::{Channel, contain};
 use std::marker::PhantomData;
 use std::ptr;
-use std::task::Waker;
 
 const BACKGROUND: usize = 0;
 const TODO: usize = 1;
@@ -30,7 +36,7 @@ impl Handle {
     /// # Safety
     ///
     /// A handle of the node is the caller's, and passes to the answer.
-    unsafe fn from_node(node: *mut Node) -> Self {
+    pub(super) unsafe fn from_node(node: *mut Node) -> Self {
         Self(node.expose_provenance())
     }
 
@@ -50,20 +56,103 @@ impl Handle {
     /// A child with two handles, of a context whose values have that place. Lock-free.
     #[inline]
     pub(crate) fn derive(&self, values_place: u32) -> (Self, Self) {
-        let node = match self.node() {
-            // SAFETY: `self` is a handle of it.
-            Some(parent) => unsafe { tree::derive(parent, Kind::Cancel, 2, values_place) },
-            None => tree::root(self.background(), 2, values_place.saturating_add(1)),
-        };
+        let plan = Plan::new(Kind::Cancel, 2).after(values_place);
+        // SAFETY: `self` is a handle of it.
+        let node = unsafe { self.under().derive(plan) };
         // SAFETY: the node was made with two handles.
         unsafe { (Self::from_node(node), Self::from_node(node)) }
     }
 
-    fn background(&self) -> Parent {
-        if self.0 == TODO {
-            Parent::TODO
-        } else {
-            Parent::BACKGROUND
+    /// A child with a deadline of its own, with two handles; the cause given is used when that deadline fires. Gives the
+    /// cause back if it never will. Lock-free, but for the start of the timer thread.
+    pub(crate) fn derive_timed(
+        &self,
+        due: Due,
+        cause: Option<Cause>,
+        values_place: u32,
+    ) -> (Self, Self, Option<Cause>) {
+        let plan = Plan::new(Kind::Cancel, 2).after(values_place);
+        // SAFETY: `self` is a handle of it.
+        let (node, unused) = unsafe { timers::derive(self.under(), due, plan, cause) };
+        // SAFETY: the node was made with two handles.
+        unsafe { (Self::from_node(node), Self::from_node(node), unused) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn under(&self) -> Under {
+        match self.node() {
+            Some(node) => Under::Node(node),
+            None if self.0 == TODO => Under::Background(Parent::TODO),
+            None => Under::Background(Parent::BACKGROUND),
+        }
+    }
+
+    /// The timers its deadlines are kept by.
+    pub(crate) fn core(&self) -> &Core {
+        // SAFETY: `self` is a handle of it, and the answer borrows `self`.
+        unsafe { self.under().core() }
+    }
+
+    /// The root of its engine.
+    pub(crate) fn engine_root(&self) -> Self {
+        let Some(node) = self.node() else {
+            return Self::BACKGROUND;
+        };
+        // SAFETY: `self` is a handle of it.
+        let core = unsafe { &*Node::at(node).core() };
+        let root = core.root();
+        if root.is_null() {
+            return Self::BACKGROUND;
+        }
+        // SAFETY: the root has not ended, for what is below it is registered there.
+        unsafe { Node::at(root) }.state().acquire();
+        // SAFETY: that handle.
+        unsafe { Self::from_node(root) }
+    }
+
+    /// The earliest deadline of it and what it was derived from. Wait-free.
+    pub(crate) fn deadline(&self) -> Time {
+        // SAFETY: `self` is a handle of it.
+        self.node()
+            .map_or(Time::NEVER, |node| unsafe { Node::at(node) }.deadline())
+    }
+
+    /// What it was given may be done, if only by what is derived from it.
+    pub(super) fn endable(&self) -> Option<*mut Node> {
+        // SAFETY: `self` is a handle of it.
+        self.node()
+            .filter(|node| unsafe { tree::is_endable(*node) })
+    }
+
+    /// An engine with a thread of its own: the handle of its root.
+    ///
+    /// # Errors
+    ///
+    /// The thread cannot be started.
+    pub(crate) fn threaded(name: &str, report: fn(usize)) -> std::io::Result<Self> {
+        let root = engine::threaded(name, report)?;
+        // SAFETY: the root's one handle is ours.
+        Ok(unsafe { Self::from_node(root) })
+    }
+
+    /// An engine that a loop of the program's drives.
+    pub(crate) fn driven(wake: Option<Wake>, report: fn(usize)) -> (Self, Timers) {
+        let (root, timers) = engine::driven(wake, report);
+        // SAFETY: the root's one handle is ours.
+        (unsafe { Self::from_node(root) }, timers)
+    }
+
+    /// An engine whose clock is moved by hand.
+    pub(crate) fn manual(report: fn(usize)) -> (Self, Timers) {
+        let (root, timers) = engine::manual(report);
+        // SAFETY: the root's one handle is ours.
+        (unsafe { Self::from_node(root) }, timers)
+    }
+
+    /// Ends all deadlines of its engine, unless that serves the whole process.
+    pub(crate) fn shut_down(&self) {
+        if self.node().is_some() {
+            engine::shut_down(self.core());
         }
     }
 
@@ -139,27 +228,18 @@ impl Handle {
     /// The node's channel, disconnected once it is done; `None`: it never will be. Allocates on first use.
     pub(crate) fn channel(&self) -> Option<&Channel> {
         // SAFETY: `self` is a handle of it, and the answer borrows `self`.
-        self.node().map(|node| unsafe { waits::channel(node) })
+        self.endable().map(|node| unsafe { waits::channel(node) })
     }
 
-    /// Blocks until it is done, on a word of the kernel's; for ever if that can never be.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn wait(&self) -> Error {
-        let Some(node) = self.node() else {
-            loop {
-                std::thread::park();
-            }
+    /// Registers a callback; `Err(true)`: handed over at once, for it is done; `Err(false)`: dropped, for it never will be.
+    pub(crate) fn register(&self, function: Function) -> Result<Registered, bool> {
+        let Some(node) = self.endable() else {
+            contain(|| drop(function));
+            return Err(false);
         };
-        loop {
-            // SAFETY: `self` is a handle of it.
-            let seen = unsafe { waits::announce_sleeper(node) };
-            if let Some(error) = seen.err() {
-                return error;
-            }
-            // SAFETY: as above.
-            let word = unsafe { Node::at(node) }.state().word();
-            crate::sync::futex::wait(word, seen.low_half());
-        }
+        // SAFETY: `self` is a handle of it.
+        let callback = unsafe { callbacks::register(node, function) }.ok_or(true)?;
+        Ok(Registered(callback.expose_provenance()))
     }
 
     pub(crate) fn view(&self) -> View<'_> {
@@ -205,140 +285,25 @@ impl Ended<'_> {
     }
 }
 
-/// A waiter record of a node, which it keeps.
+/// A callback's record, pinned.
 #[derive(Debug)]
-pub(crate) struct Waiting {
-    waiter: usize,
-    slot: WakerSlot,
-}
+pub(crate) struct Registered(usize);
 
-/// What is known of a waiter's waker slot by the one who fills it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WakerSlot {
-    Empty,
-    Filled,
-    /// The clone of a waker panicked inside: it takes none any more.
-    Broken,
-}
-
-impl Waiting {
-    /// `None`: the node is done, or never will be. Lock-free.
-    pub(crate) fn on(handle: &Handle) -> Option<Self> {
-        let node = handle.node()?;
-        // SAFETY: `handle` is a handle of it.
-        let waiter = unsafe { waits::install(node) }?;
-        Some(Self {
-            waiter: waiter.expose_provenance(),
-            slot: WakerSlot::Empty,
-        })
+impl Registered {
+    fn callback(&self) -> *mut Callback {
+        ptr::with_exposed_provenance_mut(self.0)
     }
 
-    pub(crate) fn waiter(&self) -> *mut Waiter {
-        ptr::with_exposed_provenance_mut(self.waiter)
-    }
-
-    /// How the node ended. Wait-free.
-    pub(crate) fn err(&self) -> Option<Error> {
-        // SAFETY: HELD is ours, and the registration keeps the node.
-        unsafe { waits::node_of(self.waiter()).and_then(|node| tree::err(node)) }
-    }
-
-    /// Leaves a waker, in place of one left before. Look after, not before. `false`: it could not be cloned, and the
-    /// slot is of no more use.
-    pub(crate) fn register(&mut self, waker: &Waker) -> bool {
-        if self.slot == WakerSlot::Broken {
-            return false;
-        }
-        // SAFETY: HELD is ours.
-        let slot = &unsafe { Waiter::at(self.waiter()) }.waker;
-        if self.slot == WakerSlot::Filled {
-            // First out with the old one: a panic of its drop inside the slot would break that.
-            let old = slot.take();
-            contain(|| drop(old));
-        }
-        self.slot = WakerSlot::Filled;
-        // A cancel that is just taking the waker leaves it to this call to wake it: that panic is contained too.
-        let left = contain(|| slot.register(waker)) || self.err().is_some();
-        if !left {
-            self.slot = WakerSlot::Broken;
-        }
-        left
+    /// `true`: this call kept it from running. Lock-free; drops the function then.
+    pub(crate) fn stop(&self) -> bool {
+        // SAFETY: pinned.
+        unsafe { callbacks::stop(self.callback()) }
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Registered {
     fn drop(&mut self) {
-        // SAFETY: HELD is ours, and given up here.
-        unsafe { waits::remove(self.waiter(), self.slot == WakerSlot::Filled) };
-    }
-}
-
-/// Where a context stands, for those who print it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum View<'a> {
-    Background,
-    Todo,
-    Node(NodeView<'a>),
-}
-
-/// A node, kept by what the view borrows.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NodeView<'a> {
-    node: *mut Node,
-    kept: PhantomData<&'a Handle>,
-}
-
-impl<'a> NodeView<'a> {
-    /// # Safety
-    ///
-    /// The caller keeps the node for `'a`.
-    unsafe fn new(node: *mut Node) -> Self {
-        Self {
-            node,
-            kept: PhantomData,
-        }
-    }
-
-    fn get(&self) -> &'a Node {
-        // SAFETY: kept, for `'a`.
-        unsafe { Node::at(self.node) }
-    }
-
-    pub(crate) fn place(&self) -> u32 {
-        self.get().entry().place()
-    }
-
-    pub(crate) fn is_merged(&self) -> bool {
-        self.get().entry().kind() == Kind::Merged
-    }
-
-    /// What it was derived from; of a merged node, the first of them.
-    pub(crate) fn parent(&self) -> View<'a> {
-        let parent = self.get().entry().parent();
-        match parent.get() {
-            ParentRef::Background => View::Background,
-            ParentRef::Todo => View::Todo,
-            ParentRef::Node(_) | ParentRef::Stripe(_) => {
-                // SAFETY: the node's registration keeps its parent, which has a node.
-                match unsafe { parent.to_node() } {
-                    // SAFETY: as above.
-                    Some(node) => View::Node(unsafe { Self::new(node) }),
-                    None => View::Background,
-                }
-            }
-        }
-    }
-
-    /// What a merged node was merged from, in order.
-    pub(crate) fn parents(&self) -> Vec<NodeView<'a>> {
-        // SAFETY: kept; and it keeps its parents.
-        let mut parents: Vec<_> = unsafe { merge::parents(self.node) }
-            // SAFETY: as above.
-            .map(|node| unsafe { Self::new(node) })
-            .collect();
-        if let Some(links) = parents.get_mut(1..) {
-            links.reverse();
-        }
-        parents
+        // SAFETY: the pin is ours, and given up here.
+        unsafe { callbacks::unpin(self.callback()) };
     }
 }

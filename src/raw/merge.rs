@@ -9,8 +9,9 @@
 //! Called by the facade.
 
 use super::entry::{Entry, Kind};
-use super::node::{Link, Node};
-use super::state::Announce;
+use super::node::{self, Link, Node};
+use super::state::{Announce, Pins};
+use super::tree::Plan;
 use super::{tree, walk};
 use crate::tuning;
 use std::collections::HashSet;
@@ -48,7 +49,7 @@ impl Merging {
         if self.node.is_null() {
             // Where the values of its parents stand does not matter: all that comes after it comes after them too.
             // SAFETY: the caller's promise.
-            self.node = unsafe { tree::derive(parent, Kind::Merged, 1, 0) };
+            self.node = unsafe { tree::derive(parent, Plan::new(Kind::Merged, 1)) };
             self.parents = 1;
             return;
         }
@@ -91,7 +92,7 @@ impl Merging {
     #[cold]
     fn extend(&mut self) {
         // SAFETY: a handle of the node is ours.
-        let child = unsafe { tree::derive(self.node, Kind::Merged, 1, 0) };
+        let child = unsafe { tree::derive(self.node, Plan::new(Kind::Merged, 1)) };
         // SAFETY: the handle is ours; the child's registration keeps the node.
         unsafe { tree::release(self.node) };
         self.node = child;
@@ -107,10 +108,14 @@ impl Merging {
         let live = !from.state().announce(Announce::Entries).is_done();
         // SAFETY: the caller's promise.
         let at = unsafe { tree::place(parent) };
-        let link = Link::allocate(at, self.node, node.links(), live);
-        node.state().pin_link();
         // SAFETY: we are the creator.
-        unsafe { node.set_links(link) };
+        let newest = unsafe { node::links(self.node) };
+        let pins = if live { Pins::LISTED } else { Pins::NONE };
+        let link = Link::allocate(at, self.node, newest, pins);
+        node.state().pin_link();
+        // SAFETY: we are the creator, and it is a merged node.
+        unsafe { node::set_links(self.node, link) };
+        node.set_deadline(node.deadline().min(from.deadline()));
         // SAFETY: the link is new, LISTED if it is to be listed, and made for that place.
         if live && unsafe { tree::list(parent, at, link.cast()) }.is_ok() {
             return;
@@ -148,7 +153,7 @@ impl Drop for Merging {
 /// The caller keeps the node, and with it its parents, as long as it uses the answer.
 pub(crate) unsafe fn parents(node: *mut Node) -> impl Iterator<Item = *mut Node> {
     // SAFETY: the caller's promise.
-    let mut link = unsafe { Node::at(node) }.links();
+    let mut link = unsafe { node::links(node) };
     let links = std::iter::from_fn(move || {
         (!link.is_null()).then(|| {
             let entry: *mut Entry = link.cast();

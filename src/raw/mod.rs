@@ -67,17 +67,28 @@
 //! `entry`, `stripes`, `slot` and `node` name each other's types in pointers: a record is one thing in four files.
 
 pub(crate) mod bury;
+pub(crate) mod callbacks;
+pub(crate) mod core;
+pub(crate) mod engine;
 pub(crate) mod entry;
 pub(crate) mod handle;
 pub(crate) mod head;
 pub(crate) mod list;
 pub(crate) mod merge;
 pub(crate) mod node;
+pub(crate) mod nursery;
+pub(crate) mod parker;
 pub(crate) mod pool;
 pub(crate) mod slot;
 pub(crate) mod state;
 pub(crate) mod stripes;
+pub(crate) mod time;
+pub(crate) mod timers;
 pub(crate) mod tree;
+pub(crate) mod turn;
 pub(crate) mod values;
+pub(crate) mod view;
+pub(crate) mod waiting;
 pub(crate) mod waits;
 pub(crate) mod walk;
+pub(crate) mod wheel;

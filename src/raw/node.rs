@@ -1,22 +1,28 @@
-//! The records behind entries (node, waiter, link): their layout, and the blocks they live in.
+//! The records behind entries (node, waiter, callback, link): their layout, and the blocks they live in.
 //!
 //! ```text
-//!  node    | state parent next back limbo won place kind | cause slot |     line 0: read by who looks
-//!          | head leaving stash registered | stripes | links | channel | -  line 1: written by who derives and drops
-//!  waiter  | state parent next back limbo won place kind | waker |
-//!  link    | state parent next back limbo won place kind | target | sibling |
+//!  node     | state parent next back limbo won place kind | cause slot |     line 0: read by who looks
+//!           | head leaving stash registered | stripes | core | channel | deadline |   line 1: by who derives and drops
+//!  timed    | node | cause of the deadline | nursery slot | next | waker |
+//!  merged   | node | links |
+//!  waiter   | state parent next back limbo won place kind | waker |
+//!  callback | state parent next back limbo won place kind | function |
+//!  link     | state parent next back limbo won place kind | target | sibling |
 //! ```
 //!
-//! Every record begins with its [`Entry`], so a pointer to one is a pointer to the other, and all come from blocks of
-//! one size.
+//! Every record begins with its [`Entry`], and a timed or merged one with its [`Node`], so a pointer to one is a pointer
+//! to the other. All come from blocks of two sizes.
 
+use super::core::Core;
 use super::entry::{Entry, Kind, Parent, ParentRef};
 use super::list::Branch;
+use super::nursery::SlotAt;
 use super::slot::{CauseSlot, ChannelSlot};
-use super::state::State;
+use super::state::{Pins, State};
 use super::stripes::{self, Stripe, StripesWord};
+use super::time::Time;
 use crate::local;
-use crate::sync::{AtomicWaker, UnsafeCell};
+use crate::sync::{AtomicUsize, AtomicWaker, Ordering, UnsafeCell};
 use std::ptr;
 
 /// A position in the tree.
@@ -27,9 +33,35 @@ pub(crate) struct Node {
     pub(crate) cause: CauseSlot,
     pub(crate) branch: Branch,
     pub(crate) stripes: StripesWord,
-    /// The links of a merged node, chained through `Link::sibling`, the newest first. Written by its creator only.
-    links: UnsafeCell<*mut Link>,
+    /// The timers its tree belongs to, kept by the root of the tree; of an engine's root, one count of them.
+    core: *const Core,
     pub(crate) channel: ChannelSlot,
+    /// The earliest of its own and its parents'.
+    deadline: AtomicUsize,
+}
+
+/// A node with a deadline of its own.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Timed {
+    node: Node,
+    /// The cause given for the deadline.
+    pub(crate) cause: CauseSlot,
+    /// Written by its creator only.
+    slot: UnsafeCell<SlotAt>,
+    /// The next on the inbox, in the wheel, or of those that are due: goes with the ARMED pin.
+    next: UnsafeCell<*mut Self>,
+    /// Of a `Sleep`.
+    pub(crate) waker: AtomicWaker,
+}
+
+/// A node with several parents.
+#[derive(Debug)]
+#[repr(C, align(64))]
+struct Merged {
+    node: Node,
+    /// Its links, chained through `Link::sibling`, the newest first. Written by its creator only.
+    links: UnsafeCell<*mut Link>,
 }
 
 /// A `Done`, seen from its node.
@@ -38,6 +70,16 @@ pub(crate) struct Node {
 pub(crate) struct Waiter {
     entry: Entry,
     pub(crate) waker: AtomicWaker,
+}
+
+/// What a callback runs.
+pub(crate) type Function = Box<dyn FnOnce() + Send>;
+
+/// A registration of `after_func`. Its HELD goes to whoever ends it: the stop, or the cancel and then the dispatcher.
+#[repr(C, align(64))]
+pub(crate) struct Callback {
+    entry: Entry,
+    function: UnsafeCell<Option<Function>>,
 }
 
 /// A merged node, seen from one of its further parents.
@@ -49,21 +91,49 @@ pub(crate) struct Link {
     pub(crate) sibling: *mut Link,
 }
 
-const _: () = assert!(size_of::<Node>() <= crate::tuning::BLOCK);
+const _: () = assert!(size_of::<Node>() <= crate::tuning::BLOCKS[0]);
+const _: () = assert!(size_of::<Timed>() <= crate::tuning::BLOCKS[1]);
+const _: () = assert!(size_of::<Merged>() <= crate::tuning::BLOCKS[1]);
 const _: () = assert!(align_of::<Node>() == super::head::ALIGNMENT);
 
 impl Node {
     /// A node in a block of its own, held, that is to be a child of `parent`.
-    pub(crate) fn allocate(kind: Kind, parent: Parent, place: u32, state: State) -> *mut Self {
+    pub(crate) fn allocate(
+        kind: Kind,
+        parent: Parent,
+        place: u32,
+        state: State,
+        core: *const Core,
+        deadline: Time,
+    ) -> *mut Self {
         debug_assert!(kind.is_node());
-        allocate(Self {
+        let node = Self {
             entry: Entry::new(kind, parent, place, state),
             cause: CauseSlot::new(),
             branch: Branch::new(),
             stripes: StripesWord::new(),
-            links: UnsafeCell::new(ptr::null_mut()),
+            core,
             channel: ChannelSlot::new(),
-        })
+            deadline: AtomicUsize::new(deadline.word()),
+        };
+        if kind == Kind::Merged {
+            allocate(Merged {
+                node,
+                links: UnsafeCell::new(ptr::null_mut()),
+            })
+            .cast()
+        } else if kind.is_timed() {
+            allocate(Timed {
+                node,
+                cause: CauseSlot::new(),
+                slot: UnsafeCell::new(SlotAt::NOWHERE),
+                next: UnsafeCell::new(ptr::null_mut()),
+                waker: AtomicWaker::new(),
+            })
+            .cast()
+        } else {
+            allocate(node)
+        }
     }
 
     /// # Safety
@@ -87,18 +157,97 @@ impl Node {
         self.entry.state()
     }
 
-    /// The caller got the node from its creator, or is the creator.
-    pub(crate) fn links(&self) -> *mut Link {
-        // SAFETY: written only by the creator, before it handed the node out.
-        self.links.with(|links| unsafe { *links })
+    #[inline(always)]
+    pub(crate) fn core(&self) -> *const Core {
+        self.core
+    }
+
+    /// ORDERING: Relaxed; written by its creator only, before it handed the node out.
+    #[inline(always)]
+    pub(crate) fn deadline(&self) -> Time {
+        Time::from_word(self.deadline.load(Ordering::Relaxed))
+    }
+
+    /// The caller is the creator, and has not handed the node out.
+    pub(crate) fn set_deadline(&self, deadline: Time) {
+        self.deadline.store(deadline.word(), Ordering::Relaxed);
+    }
+}
+
+/// The links of a node: null, where it is no merged one.
+///
+/// # Safety
+///
+/// The caller got the node from its creator, or is the creator; and keeps it.
+pub(crate) unsafe fn links(node: *mut Node) -> *mut Link {
+    // SAFETY: the caller's promise.
+    if unsafe { Node::at(node) }.entry().kind() != Kind::Merged {
+        return ptr::null_mut();
+    }
+    // SAFETY: the caller's promise, and what its kind says.
+    let merged = unsafe { &*node.cast::<Merged>() };
+    // SAFETY: written only by the creator, before it handed the node out.
+    merged.links.with(|links| unsafe { *links })
+}
+
+/// # Safety
+///
+/// The caller is the creator of the node, which is a merged one, and has not handed it out.
+pub(crate) unsafe fn set_links(node: *mut Node, link: *mut Link) {
+    // SAFETY: the caller's promise.
+    let merged = unsafe { &*node.cast::<Merged>() };
+    // SAFETY: the caller's promise; nobody else touches the cell.
+    merged.links.with_mut(|links| unsafe { *links = link });
+}
+
+impl Timed {
+    /// # Safety
+    ///
+    /// As [`Entry::at`]; its kind is a timed one.
+    #[inline(always)]
+    pub(crate) unsafe fn at<'a>(timed: *mut Self) -> &'a Self {
+        // SAFETY: the caller's promise; the node is its first field.
+        let node = unsafe { Node::at(timed.cast()) };
+        debug_assert!(node.entry().kind().is_timed());
+        // SAFETY: the caller's promise.
+        unsafe { &*timed }
+    }
+
+    #[inline(always)]
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
     }
 
     /// # Safety
     ///
     /// The caller is the creator, and has not handed the node out.
-    pub(crate) unsafe fn set_links(&self, link: *mut Link) {
-        // SAFETY: the caller's promise; nobody else touches the cell.
-        self.links.with_mut(|links| unsafe { *links = link });
+    pub(crate) unsafe fn set_slot(&self, at: SlotAt) {
+        // SAFETY: the caller's promise; nobody else writes the cell, and only the undertaker reads it.
+        self.slot.with_mut(|slot| unsafe { *slot = at });
+    }
+
+    /// # Safety
+    ///
+    /// The caller is the undertaker.
+    pub(crate) unsafe fn slot(&self) -> SlotAt {
+        // SAFETY: written by the creator, before it handed the node out.
+        self.slot.with(|slot| unsafe { *slot })
+    }
+
+    /// # Safety
+    ///
+    /// The caller has the ARMED pin, for as long as it uses the answer.
+    pub(crate) unsafe fn next(&self) -> *mut Self {
+        // SAFETY: the word goes with the pin.
+        self.next.with(|next| unsafe { *next })
+    }
+
+    /// # Safety
+    ///
+    /// The caller has the ARMED pin.
+    pub(crate) unsafe fn set_next(&self, timed: *mut Self) {
+        // SAFETY: the word goes with the pin.
+        self.next.with_mut(|next| unsafe { *next = timed });
     }
 }
 
@@ -106,7 +255,7 @@ impl Waiter {
     /// A waiter in a block of its own, held, that is to be listed at `parent`.
     pub(crate) fn allocate(parent: Parent) -> *mut Self {
         allocate(Self {
-            entry: Entry::new(Kind::Waiter, parent, 0, State::new(0, true)),
+            entry: Entry::new(Kind::Waiter, parent, 0, State::new(0, Pins::LISTED)),
             waker: AtomicWaker::new(),
         })
     }
@@ -126,16 +275,49 @@ impl Waiter {
     }
 }
 
+impl Callback {
+    /// A callback in a block of its own, held, that is to be registered at `parent`, with `pins` more.
+    pub(crate) fn allocate(parent: Parent, pins: Pins, function: Function) -> *mut Self {
+        allocate(Self {
+            entry: Entry::new(Kind::Callback, parent, 0, State::new(0, pins)),
+            function: UnsafeCell::new(Some(function)),
+        })
+    }
+
+    /// # Safety
+    ///
+    /// As [`Entry::at`].
+    pub(crate) unsafe fn at<'a>(callback: *mut Self) -> &'a Self {
+        // SAFETY: the caller's promise; the entry is the callback's first field.
+        let _ = unsafe { Entry::at(callback.cast()) };
+        // SAFETY: the caller's promise.
+        unsafe { &*callback }
+    }
+
+    pub(crate) fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// # Safety
+    ///
+    /// The caller has HELD.
+    pub(crate) unsafe fn take(&self) -> Option<Function> {
+        // SAFETY: the cell goes with HELD.
+        self.function
+            .with_mut(|function| unsafe { (*function).take() })
+    }
+}
+
 impl Link {
     /// A link in a block of its own, held, from `parent` to `target`, before `sibling` in the target's chain.
     pub(crate) fn allocate(
         parent: Parent,
         target: *mut Node,
         sibling: *mut Self,
-        listed: bool,
+        pins: Pins,
     ) -> *mut Self {
         allocate(Self {
-            entry: Entry::new(Kind::Link, parent, 0, State::new(0, listed)),
+            entry: Entry::new(Kind::Link, parent, 0, State::new(0, pins)),
             target,
             sibling,
         })
@@ -187,9 +369,14 @@ impl Parent {
     }
 }
 
+const fn class_of<T>() -> usize {
+    (size_of::<T>() > crate::tuning::BLOCKS[0]) as usize
+}
+
 fn allocate<T>(record: T) -> *mut T {
-    let block = local::allocate().cast::<T>();
-    // SAFETY: a block has room for the largest record, is aligned to 64 and nobody else's.
+    const { assert!(size_of::<T>() <= crate::tuning::BLOCKS[1] && align_of::<T>() <= 64) };
+    let block = local::allocate(const { class_of::<T>() }).cast::<T>();
+    // SAFETY: a block of its class has room for the record, is aligned to 64 and nobody else's.
     unsafe { block.write(record) };
     block
 }
@@ -202,36 +389,37 @@ fn allocate<T>(record: T) -> *mut T {
 pub(crate) unsafe fn free(entry: *mut Entry) {
     // SAFETY: the caller's promise.
     let kind = unsafe { Entry::at(entry) }.kind();
-    match kind {
-        Kind::Cancel | Kind::Merged => {
-            let node = entry.cast::<Node>();
+    if kind.is_node() {
+        // SAFETY: the caller's promise.
+        let node = unsafe { &mut *entry.cast::<Node>() };
+        if let Some(stripes) = node.stripes.get() {
             // SAFETY: the caller's promise.
-            let this = unsafe { &mut *node };
-            if let Some(stripes) = this.stripes.get() {
-                // SAFETY: the caller's promise.
-                unsafe { stripes::free(stripes) };
-            }
-            this.channel.free();
-            this.branch.end_of_life();
-            this.entry.end_of_life();
-            // SAFETY: the caller's promise.
-            unsafe { ptr::drop_in_place(node) };
+            unsafe { stripes::free(stripes) };
         }
-        Kind::Waiter => {
-            let waiter = entry.cast::<Waiter>();
-            // SAFETY: the caller's promise.
-            unsafe { (*waiter).entry.end_of_life() };
-            // SAFETY: the caller's promise.
-            unsafe { ptr::drop_in_place(waiter) };
-        }
-        Kind::Link => {
-            let link = entry.cast::<Link>();
-            // SAFETY: the caller's promise.
-            unsafe { (*link).entry.end_of_life() };
-            // SAFETY: the caller's promise.
-            unsafe { ptr::drop_in_place(link) };
+        node.channel.free();
+        node.branch.end_of_life();
+    }
+    // SAFETY: the caller's promise; what is behind the entry is what its kind says.
+    unsafe {
+        match kind {
+            Kind::Cancel | Kind::Engine => free_record(entry.cast::<Node>()),
+            Kind::Deadline | Kind::Sleep => free_record(entry.cast::<Timed>()),
+            Kind::Merged => free_record(entry.cast::<Merged>()),
+            Kind::Waiter => free_record(entry.cast::<Waiter>()),
+            Kind::Callback => free_record(entry.cast::<Callback>()),
+            Kind::Link => free_record(entry.cast::<Link>()),
         }
     }
-    // SAFETY: the block came from `allocate`, and the record in it is gone.
-    unsafe { local::free(entry.cast()) };
+}
+
+/// # Safety
+///
+/// As [`free`]; the record begins with an entry.
+unsafe fn free_record<T>(record: *mut T) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*record.cast::<Entry>()).end_of_life();
+        ptr::drop_in_place(record);
+        local::free(const { class_of::<T>() }, record.cast());
+    }
 }

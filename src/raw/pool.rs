@@ -11,7 +11,7 @@
 //! a whole magazine's worth of blocks before it goes to the depot again. The depot's slots are swapped whole, so there
 //! is no ABA and nobody waits; what finds no slot goes to the allocator.
 //!
-//! Called by `local`, which holds the magazines and the depot; models hold smaller ones.
+//! Called by `local`, which holds the magazines and the depot of each class of blocks; models hold smaller ones.
 
 use crate::sync::{AtomicUsize, Ordering};
 use std::ptr;

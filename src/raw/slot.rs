@@ -22,6 +22,7 @@ const GIVEN_CANCELED: usize = 1;
 const GIVEN_DEADLINE: usize = 2;
 const VIA_CANCELED: usize = 3;
 const VIA_DEADLINE: usize = 4;
+const GIVEN_STOPPED: usize = 5;
 
 const _: () = assert!(align_of::<Body>() > TAG && super::head::ALIGNMENT > TAG);
 
@@ -42,6 +43,7 @@ impl CauseSlot {
         let word = match cause.into_parts() {
             Parts::Inline(Error::Canceled) => GIVEN_CANCELED,
             Parts::Inline(Error::DeadlineExceeded) => GIVEN_DEADLINE,
+            Parts::Stopped => GIVEN_STOPPED,
             Parts::Shared(body) => Arc::into_raw(body).expose_provenance() | GIVEN,
         };
         if self.fill(word) {
@@ -113,7 +115,7 @@ impl CauseSlot {
         // ORDERING: Acquire pairs with `fill`. A walker may still fill the slot by a link, now or later; that owns
         // nothing.
         let seen = self.0.load(Ordering::Acquire);
-        if seen == 0 || seen & TAG >= VIA_CANCELED {
+        if matches!(seen & TAG, VIA_CANCELED | VIA_DEADLINE) || seen == 0 {
             return;
         }
         self.0.store(0, Ordering::Relaxed);
@@ -130,6 +132,7 @@ unsafe fn take_cause(word: usize) -> Cause {
     Cause::from_parts(match word & TAG {
         GIVEN_CANCELED => Parts::Inline(Error::Canceled),
         GIVEN_DEADLINE => Parts::Inline(Error::DeadlineExceeded),
+        GIVEN_STOPPED => Parts::Stopped,
         // SAFETY: the caller's promise.
         _ => Parts::Shared(unsafe { Arc::from_raw(ptr::with_exposed_provenance(word)) }),
     })

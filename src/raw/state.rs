@@ -2,8 +2,8 @@
 //! handles. This file owns every bit of it; no other names one.
 //!
 //! ```text
-//!  63        32 31      12 11 10 9      8    7          6       5        4       3  2   1       0
-//! | handles    | links    |  -  | LISTED HELD PROPAGATED CHANNEL SLEEPERS ENTRIES CAUSE  EXPIRED DONE |
+//!  63        32 31      12 11 10    9      8    7          6       5        4       3  2   1       0
+//! | handles    | links    | - ARMED LISTED HELD PROPAGATED CHANNEL SLEEPERS ENTRIES CAUSE  EXPIRED DONE |
 //! ```
 //!
 //! | bits | set by | cleared by | says |
@@ -13,6 +13,7 @@
 //! | PROPAGATED | who marks a leaf, or leaves a subtree that is marked (R7) | never | all below is done |
 //! | HELD | creation | the undertaker | the handles, then the undertaker, use the bytes |
 //! | LISTED | creation | who unlinked it, or its parent's end | the parent's list points here |
+//! | ARMED | creation | who disarmed it, or whoever has the timers' turn | the nursery or the wheel points here |
 //! | links | a merge, for each link | the end of that link's bytes | links of other parents point here |
 //! | handles | `acquire` | `release` | how many handles there are; the low half stays still under them, so a sleeper on it is not disturbed |
 
@@ -31,12 +32,13 @@ const HAS_CHANNEL: usize = 1 << 6;
 const PROPAGATED: usize = 1 << 7;
 const HELD: usize = 1 << 8;
 const LISTED: usize = 1 << 9;
+const ARMED: usize = 1 << 10;
 const LINK_SHIFT: u32 = 12;
 const LINK_ONE: usize = 1 << LINK_SHIFT;
 const LINKS: usize = ((1 << 20) - 1) << LINK_SHIFT;
 const HANDLE_SHIFT: u32 = 32;
 const HANDLE_ONE: usize = 1 << HANDLE_SHIFT;
-const PINS: usize = HELD | LISTED | LINKS;
+const PINS: usize = HELD | LISTED | ARMED | LINKS;
 
 const _: () = assert!(usize::BITS == 64, "ripcord is for 64-bit systems");
 const _: () = assert!(tuning::LINKS_MAX <= LINKS >> LINK_SHIFT);
@@ -51,6 +53,8 @@ pub(crate) enum CauseAt {
     Slot,
     /// Where the parent's is.
     Inherited,
+    /// With the deadline: the cause that was given for it; or, if it was cancelled, that its engine was stopped.
+    Own,
 }
 
 /// How an entry ends: what its one deciding CAS writes (R12).
@@ -66,27 +70,47 @@ impl End {
         cause_at: CauseAt::Plain,
     };
 
+    /// Its own deadline has passed.
+    pub(crate) const EXPIRED: Self = Self {
+        error: Error::DeadlineExceeded,
+        cause_at: CauseAt::Own,
+    };
+
+    /// Its own deadline will never fire: the engine was stopped.
+    pub(crate) const STOPPED: Self = Self {
+        error: Error::Canceled,
+        cause_at: CauseAt::Own,
+    };
+
     fn bits(self) -> usize {
         let cause = match self.cause_at {
             CauseAt::Plain => 0,
             CauseAt::Slot => 1,
             CauseAt::Inherited => 2,
+            CauseAt::Own => 3,
         };
         DONE | (cause << CAUSE_SHIFT) | if self.error.is_timeout() { EXPIRED } else { 0 }
     }
 }
 
-/// Something that keeps an entry's bytes (R10).
+/// What keeps an entry's bytes (R10): one pin, or several that one thread has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pin {
+pub(crate) struct Pins(usize);
+
+impl Pins {
+    pub(crate) const NONE: Self = Self(0);
     /// The handles, then their undertaker.
-    Held,
+    pub(crate) const HELD: Self = Self(HELD);
     /// The parent's list.
-    Listed,
-    /// A link of a merged node.
-    Link,
-    /// Both of the above that the undertaker of an unlinked entry has.
-    HeldAndListed,
+    pub(crate) const LISTED: Self = Self(LISTED);
+    /// The nursery or the wheel.
+    pub(crate) const ARMED: Self = Self(ARMED);
+    /// A link of a merged node, or the `AfterFunc` of a callback.
+    pub(crate) const LINK: Self = Self(LINK_ONE);
+
+    pub(crate) const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
 }
 
 /// What is installed on an entry and wants telling.
@@ -137,7 +161,8 @@ impl Snapshot {
                 cause_at: match (self.0 & CAUSE) >> CAUSE_SHIFT {
                     0 => CauseAt::Plain,
                     1 => CauseAt::Slot,
-                    _ => CauseAt::Inherited,
+                    2 => CauseAt::Inherited,
+                    _ => CauseAt::Own,
                 },
             }),
         }
@@ -173,6 +198,10 @@ impl Snapshot {
         self.0 & LISTED != 0
     }
 
+    pub(crate) const fn is_armed(self) -> bool {
+        self.0 & ARMED != 0
+    }
+
     pub(crate) const fn links(self) -> usize {
         (self.0 & LINKS) >> LINK_SHIFT
     }
@@ -202,6 +231,7 @@ impl fmt::Debug for Snapshot {
             (PROPAGATED, "propagated"),
             (HELD, "held"),
             (LISTED, "listed"),
+            (ARMED, "armed"),
         ];
         f.debug_struct("State")
             .field("end", &self.end())
@@ -236,10 +266,9 @@ pub(crate) enum Released {
 pub(crate) struct State(AtomicUsize);
 
 impl State {
-    /// A live entry with `handles` handles. `listed`: it is about to be pushed on a list.
-    pub(crate) fn new(handles: usize, listed: bool) -> Self {
-        let listed = if listed { LISTED } else { 0 };
-        Self(AtomicUsize::new(handles << HANDLE_SHIFT | HELD | listed))
+    /// A live entry with `handles` handles, held, and pinned by what it is about to be put on.
+    pub(crate) fn new(handles: usize, pins: Pins) -> Self {
+        Self(AtomicUsize::new(handles << HANDLE_SHIFT | HELD | pins.0))
     }
 
     /// ORDERING: Acquire pairs with the Release of the CAS in `end`: what the one who ended it did before, the slot
@@ -260,7 +289,7 @@ impl State {
     pub(crate) fn end_unpublished(&self, end: End) {
         let word = self.0.load(Ordering::Relaxed);
         self.0.store(
-            (word & !LISTED) | end.bits() | PROPAGATED,
+            (word & !(LISTED | ARMED)) | end.bits() | PROPAGATED,
             Ordering::Relaxed,
         );
     }
@@ -377,28 +406,24 @@ impl State {
         debug_assert!(before.links() < tuning::LINKS_MAX);
     }
 
-    /// Gives up a pin; `true`: it was the last, and the bytes are the caller's (R1, R10). Its one RMW is the caller's
+    /// Gives pins up; `true`: they were the last, and the bytes are the caller's (R1, R10). Its one RMW is the caller's
     /// last use of the entry otherwise, and none is needed where nobody else has a pin.
     ///
     /// ORDERING: Release so that who frees the bytes sees every use of them, Acquire for that one.
-    pub(crate) fn unpin(&self, pin: Pin) -> bool {
-        let (pins, left) = match pin {
-            Pin::Held => (HELD, PINS & !HELD),
-            Pin::Listed => (LISTED, PINS & !LISTED),
-            Pin::HeldAndListed => (HELD | LISTED, LINKS),
-            Pin::Link => {
-                let before = self.0.fetch_sub(LINK_ONE, Ordering::AcqRel);
-                debug_assert!(before & LINKS != 0);
-                return before & PINS == LINK_ONE;
-            }
-        };
+    pub(crate) fn unpin(&self, pins: Pins) -> bool {
+        if pins == Pins::LINK {
+            let before = self.0.fetch_sub(LINK_ONE, Ordering::AcqRel);
+            debug_assert!(before & LINKS != 0);
+            return before & PINS == LINK_ONE;
+        }
+        let left = PINS & !pins.0;
         let seen = self.0.load(Ordering::Acquire);
-        debug_assert_eq!(seen & pins, pins, "a pin given up twice");
+        debug_assert_eq!(seen & pins.0, pins.0, "a pin given up twice");
         if seen & left == 0 {
             // Nobody else keeps the bytes, and pins are only made from pins.
             return true;
         }
-        let before = self.0.fetch_and(!pins, Ordering::AcqRel);
+        let before = self.0.fetch_and(!pins.0, Ordering::AcqRel);
         before & left == 0
     }
 }

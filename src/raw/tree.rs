@@ -3,50 +3,111 @@
 //! Called by the facade; `merge` and `waits` list their entries through [`list`].
 
 use super::bury;
+use super::core::Core;
 use super::entry::{Entry, Kind, Parent};
 use super::list::{Branch, Closed};
-use super::node::{Link, Node};
+use super::node::{Link, Node, Timed};
 use super::slot::Filled;
-use super::state::{Announce, CauseAt, End, Released, State};
+use super::state::{Announce, CauseAt, End, Pins, Released, State};
 use super::stripes::{Stripe, Stripes};
+use super::time::Time;
 use crate::cause::Cause;
 use crate::error::Error;
 use crate::local;
 
-/// A child of a background, with `handles` handles, at a place.
-pub(crate) fn root(background: Parent, handles: usize, place: u32) -> *mut Node {
-    Node::allocate(Kind::Cancel, background, place, State::new(handles, false))
+/// What a node is to be, beside its place in the tree.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) kind: Kind,
+    pub(crate) handles: usize,
+    /// The place of the values it comes after.
+    pub(crate) after: u32,
+    /// Its own deadline: not later than its parent's, or never.
+    pub(crate) deadline: Time,
+    /// It is about to be armed.
+    pub(crate) armed: bool,
+    /// How it ends as it is made, if its parent has not ended.
+    pub(crate) end: Option<End>,
 }
 
-/// A child of `parent`, and of values with that place, with `handles` handles; born done if the parent is. Lock-free;
-/// allocates where the pool is empty.
+impl Plan {
+    /// Neither deadline nor end of its own.
+    pub(crate) const fn new(kind: Kind, handles: usize) -> Self {
+        Self {
+            kind,
+            handles,
+            after: 0,
+            deadline: Time::NEVER,
+            armed: false,
+            end: None,
+        }
+    }
+
+    /// For a context whose values have that place.
+    pub(crate) const fn after(self, after: u32) -> Self {
+        Self { after, ..self }
+    }
+
+    fn pins(&self) -> Pins {
+        if self.armed { Pins::ARMED } else { Pins::NONE }
+    }
+}
+
+/// A child of a background.
+pub(crate) fn root(background: Parent, core: *const Core, plan: Plan) -> *mut Node {
+    let state = State::new(plan.handles, plan.pins());
+    let node = Node::allocate(
+        plan.kind,
+        background,
+        plan.after.saturating_add(1),
+        state,
+        core,
+        plan.deadline,
+    );
+    if let Some(end) = plan.end {
+        // SAFETY: new, and seen by nobody else.
+        unsafe { Node::at(node) }.state().end_unpublished(end);
+    }
+    node
+}
+
+/// A child of `parent`; born done if the parent is. Lock-free; allocates where the pool is empty.
 ///
 /// # Safety
 ///
 /// The caller has a handle of `parent`.
-pub(crate) unsafe fn derive(
-    parent: *mut Node,
-    kind: Kind,
-    handles: usize,
-    values_place: u32,
-) -> *mut Node {
+#[inline]
+pub(crate) unsafe fn derive(parent: *mut Node, plan: Plan) -> *mut Node {
     // SAFETY: the caller's promise.
     let this = unsafe { Node::at(parent) };
     let live = !this.state().announce(Announce::Entries).is_done();
+    let listed = live && plan.end.is_none();
     // SAFETY: the caller's promise.
     let at = unsafe { place(parent) };
+    let pins = if listed {
+        plan.pins().and(Pins::LISTED)
+    } else {
+        Pins::NONE
+    };
     let node = Node::allocate(
-        kind,
+        plan.kind,
         at,
-        this.entry().place().max(values_place).saturating_add(1),
-        State::new(handles, live),
+        this.entry().place().max(plan.after).saturating_add(1),
+        State::new(plan.handles, pins),
+        this.core(),
+        plan.deadline.min(this.deadline()),
     );
     // SAFETY: the caller's promise; the node is new, and LISTED if it is to be listed.
-    let listed = live && unsafe { list(parent, at, node.cast()) }.is_ok();
+    let listed = listed && unsafe { list(parent, at, node.cast()) }.is_ok();
     if !listed {
         // SAFETY: the caller's promise.
         unsafe { register(at) };
-        if let Some(end) = this.state().load().inherited() {
+        let inherited = this.state().load().inherited();
+        if let Some(end) = if live {
+            plan.end.or(inherited)
+        } else {
+            inherited
+        } {
             // SAFETY: new, and seen by nobody else.
             unsafe { Node::at(node) }.state().end_unpublished(end);
         }
@@ -189,6 +250,8 @@ pub(crate) unsafe fn cause(node: *mut Node) -> Option<Cause> {
             CauseAt::Plain => return Some(end.error.into()),
             // SAFETY: as above.
             CauseAt::Inherited => unsafe { this.entry().parent().to_node() }?,
+            // SAFETY: as above.
+            CauseAt::Own => return Some(unsafe { own_cause(node, end.error) }),
             // SAFETY: as above; it has not ended.
             CauseAt::Slot => match unsafe { this.cause.get() }? {
                 Filled::Given(cause) => return Some(cause),
@@ -198,7 +261,23 @@ pub(crate) unsafe fn cause(node: *mut Node) -> Option<Cause> {
     }
 }
 
-/// How many children and links, not done, are registered with a node. Walks, and tidies; where another thread is at
+/// The cause of an end that a node's own deadline came to.
+///
+/// # Safety
+///
+/// The caller keeps the node, and it has a deadline of its own.
+unsafe fn own_cause(node: *mut Node, error: Error) -> Cause {
+    if !error.is_timeout() {
+        return Cause::ENGINE_STOPPED;
+    }
+    // SAFETY: the caller's promise; it has not ended.
+    match unsafe { Timed::at(node.cast()).cause.get() } {
+        Some(Filled::Given(cause)) => cause,
+        Some(Filled::Via(_)) | None => error.into(),
+    }
+}
+
+/// How many children, links and callbacks, not done, are registered with a node. Walks, and tidies; where another thread is at
 /// that, the answer is a count of registrations, waits among them.
 ///
 /// # Safety
@@ -207,7 +286,7 @@ pub(crate) unsafe fn cause(node: *mut Node) -> Option<Cause> {
 pub(crate) unsafe fn child_count(node: *mut Node) -> usize {
     // SAFETY: the caller's promise.
     let this = unsafe { Node::at(node) };
-    if this.state().load().is_done() {
+    if this.state().load().is_done() || this.entry().kind() == Kind::Engine {
         return 0;
     }
     let stripes = this.stripes.get();
@@ -238,14 +317,29 @@ fn counts(entry: *mut Entry) -> bool {
     // SAFETY: `Branch::count` hands out listed entries, pinned while it owns the list.
     let this = unsafe { Entry::at(entry) };
     let context = match this.kind() {
-        Kind::Waiter => return false,
-        Kind::Cancel | Kind::Merged => entry.cast(),
+        Kind::Waiter | Kind::Sleep | Kind::Engine => return false,
+        Kind::Callback => {
+            let state = this.state().load();
+            return state.is_held() && !state.is_done();
+        }
+        Kind::Cancel | Kind::Merged | Kind::Deadline => entry.cast(),
         // SAFETY: as above; and a link pins its target.
         Kind::Link => unsafe { Link::at(entry.cast()) }.target,
     };
     // What was dropped and handed over to an owner is still listed, but held no more.
     // SAFETY: as above.
     this.state().load().is_held() && !unsafe { Node::at(context) }.state().load().is_done()
+}
+
+/// Whether a node can ever be done: all but the root of an engine.
+///
+/// # Safety
+///
+/// The caller keeps the node.
+#[inline]
+pub(crate) unsafe fn is_endable(node: *mut Node) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { Node::at(node) }.entry().kind() != Kind::Engine
 }
 
 /// How a node ended; `None` while it has not.

@@ -3,28 +3,41 @@
 //! Install, then look: each installs itself, announces it on the state word and looks at what that says, so either
 //! whoever ends the node sees the announcement or the installer sees the end.
 //!
-//! Called by `handle` and the facade.
+//! Called by `turn`, `handle` and the facade.
 
 use super::bury;
+use super::callbacks;
 use super::entry::{Entry, Kind};
-use super::node::{Node, Waiter};
+use super::node::{Node, Timed, Waiter};
 use super::state::{Announce, Snapshot};
 use super::tree;
 use super::walk::Ended;
 use crate::sync::{Channel, contain, futex};
 
-/// Tells everybody who waits on what one cancel has ended: wakers, blocked threads, channels; then drops the cause that
+/// Tells everybody who waits on what one cancel has ended: wakers, blocked threads, channels; hands callbacks over; then drops the cause that
 /// came too late. Calls code that is not ours, its panics contained.
 pub(crate) fn tell(mut ended: Ended<'_>) {
     while let Some(entry) = ended.won.pop() {
         // SAFETY: pinned by a closed list below that handle, or that node itself.
         let this = unsafe { Entry::at(entry) };
-        if this.kind() == Kind::Waiter {
+        let waker = match this.kind() {
             // SAFETY: as above.
-            if let Some(waker) = unsafe { Waiter::at(entry.cast()) }.waker.take() {
-                contain(|| waker.wake());
+            Kind::Waiter => unsafe { Waiter::at(entry.cast()) }.waker.take(),
+            // SAFETY: as above.
+            Kind::Sleep => unsafe { Timed::at(entry.cast()) }.waker.take(),
+            _ => None,
+        };
+        if let Some(waker) = waker {
+            contain(|| waker.wake());
+        }
+        match this.kind() {
+            Kind::Waiter => continue,
+            Kind::Callback => {
+                // SAFETY: who ended a callback passes its HELD on.
+                unsafe { callbacks::hand_over(entry.cast()) };
+                continue;
             }
-            continue;
+            _ => {}
         }
         // SAFETY: as above.
         let node = unsafe { Node::at(entry.cast()) };

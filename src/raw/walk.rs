@@ -3,7 +3,7 @@
 //! ```text
 //!  enter: close own list ─► visit each entry ─► close the stripes ─► visit each entry ─► PROPAGATED, up, next
 //!                             │ child, link's target: mark; not PROPAGATED: enter it
-//!                             │ waiter: mark
+//!                             │ waiter, callback: mark
 //! ```
 //!
 //! Depth first, without recursion: the way back up is the parent pointer, or, where a link was followed, a stack of
@@ -14,12 +14,13 @@
 //! Nothing is told here: what this walk ended and somebody waits for comes back in [`Ended`] (R9). Everything on that
 //! chain is pinned by a closed list below the node the caller has a handle of, so it outlives the telling.
 //!
-//! Called by `handle`.
+//! Called by `turn` and `handle`.
 
 use super::entry::{Chain, Entry, Kind, ParentRef, Won};
-use super::node::{Link, Node};
+use super::node::{Link, Node, Timed};
 use super::state::{Announce, CauseAt, End};
 use super::stripes::Stripe;
+use super::wheel::Armed;
 use crate::cause::Cause;
 use crate::error::Error;
 use std::marker::PhantomData;
@@ -60,12 +61,35 @@ pub(crate) unsafe fn cancel<'a>(node: *mut Node, cause: Option<Cause>) -> Ended<
         // SAFETY: the caller's promise; it is marked.
         unsafe { walk.below(node) };
     }
-    Ended {
-        won: walk.won,
-        contexts: walk.contexts,
-        lost,
-        handle: PhantomData,
+    walk.finish(lost)
+}
+
+/// Ends everything that is due, in order, and what is below it. Answers with how many of them this call has ended.
+///
+/// # Safety
+///
+/// The caller keeps the ARMED pins of `due` until what is ended has been told.
+pub(crate) unsafe fn expire(due: &Armed, end: End) -> (Ended<'_>, usize) {
+    let mut walk = Walk::new();
+    let mut fired = 0;
+    for timed in due.iter() {
+        // SAFETY: pinned.
+        let state = unsafe { Timed::at(timed) }.node().state().load();
+        // What was dropped is to be freed, and not told.
+        if !state.is_held() || state.is_done() {
+            continue;
+        }
+        let node = timed.cast();
+        let before = walk.ended;
+        // SAFETY: pinned.
+        let enter = unsafe { walk.mark(node, end) };
+        fired += walk.ended - before;
+        if enter {
+            // SAFETY: pinned; it is marked.
+            unsafe { walk.below(node) };
+        }
     }
+    (walk.finish(None), fired)
 }
 
 /// The end that goes with what is in a node's cause slot (R12): whoever finds it filled finishes that one's CAS.
@@ -78,7 +102,9 @@ fn slot_end(node: &Node) -> Option<End> {
 
 struct Walk {
     won: Chain<Won>,
-    contexts: usize,
+    /// Nodes, those of sleeps among them.
+    ended: usize,
+    sleeps: usize,
     followed: Vec<*mut Link>,
 }
 
@@ -86,8 +112,18 @@ impl Walk {
     const fn new() -> Self {
         Self {
             won: Chain::new(),
-            contexts: 0,
+            ended: 0,
+            sleeps: 0,
             followed: Vec::new(),
+        }
+    }
+
+    fn finish<'a>(self, lost: Option<Cause>) -> Ended<'a> {
+        Ended {
+            won: self.won,
+            contexts: self.ended - self.sleeps,
+            lost,
+            handle: PhantomData,
         }
     }
 
@@ -98,10 +134,13 @@ impl Walk {
     /// The node is pinned, by a handle or by a closed list of this walk, until what is [`Ended`] has been told.
     unsafe fn mark(&mut self, node: *mut Node, end: End) -> bool {
         // SAFETY: the caller's promise.
-        match unsafe { Node::at(node) }.state().end(end) {
+        let this = unsafe { Node::at(node) };
+        match this.state().end(end) {
             Ok(before) => {
-                self.contexts += 1;
-                if before.has_waits() {
+                let sleeps = this.entry().kind() == Kind::Sleep;
+                self.ended += 1;
+                self.sleeps += usize::from(sleeps);
+                if sleeps || before.has_waits() {
                     // SAFETY: pinned; who ended it has its `won` word.
                     unsafe { self.won.push(node.cast()) };
                 }
@@ -193,14 +232,14 @@ impl Walk {
         // SAFETY: as above.
         let end = unsafe { Node::at(parent) }.state().load().inherited()?;
         match this.kind() {
-            Kind::Waiter => {
+            Kind::Waiter | Kind::Callback => {
                 if this.state().end(end).is_ok() {
                     // SAFETY: pinned; who ended it has its `won` word.
                     unsafe { self.won.push(entry) };
                 }
                 None
             }
-            Kind::Cancel | Kind::Merged => {
+            Kind::Cancel | Kind::Merged | Kind::Deadline | Kind::Sleep | Kind::Engine => {
                 let node = entry.cast();
                 // SAFETY: pinned by the closed list.
                 unsafe { self.mark(node, end) }.then_some(node)

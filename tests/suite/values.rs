@@ -3,11 +3,12 @@
 
 use crate::common::{Rng, in_time, on_small_stack, run_all, scaled};
 use crossbeam_channel::unbounded;
-use ripcord::{CancelGuard, CancelHandle, Context, Key};
+use ripcord::{CancelGuard, CancelHandle, Context, Engine, Key};
 use std::collections::HashMap;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, Weak};
+use std::time::Duration;
 
 static NUMBER: Key<usize> = Key::new("number");
 static OTHER: Key<usize> = Key::new("other");
@@ -837,4 +838,41 @@ fn the_last_contexts_of_one_value_dropped_by_many_threads_at_once_drop_it_once()
             });
         }
     }
+}
+
+#[test]
+fn a_context_with_a_deadline_and_one_of_an_engine_have_the_values_they_were_derived_with() {
+    let (engine, clock) = Engine::builder()
+        .manual_clock()
+        .expect("no thread is started");
+    for top in [Context::background(), engine.background()] {
+        let set = top.with_value(&NUMBER, 1);
+        let (timed, _guard) = set.with_timeout(Duration::from_secs(3_600));
+        let last = timed.with_value(&TEXT, "x");
+        let free = last.without_cancel();
+        for ctx in [&timed, &last, &free] {
+            assert_eq!(ctx.value(&NUMBER), Some(&1));
+        }
+        assert_eq!(free.value(&TEXT), Some(&"x"));
+        assert_eq!(free.deadline(), None);
+        assert_eq!(set.to_string(), "context.Background.WithValue(number)");
+        assert_eq!(free.to_string(), format!("{set}.WithValue(text)"));
+        let text = last.to_string();
+        assert!(text.starts_with(&format!("{set}.With")), "{text}");
+        assert!(
+            text.ends_with(").WithValue(text)") || text.ends_with(".WithCancel.WithValue(text)"),
+            "{text}"
+        );
+    }
+    let (timed, _guard) = engine
+        .background()
+        .with_value(&NUMBER, 1)
+        .with_timeout(Duration::from_secs(1));
+    clock.advance(Duration::from_secs(1));
+    assert!(timed.is_done());
+    assert_eq!(
+        timed.value(&NUMBER),
+        Some(&1),
+        "an end takes no values away"
+    );
 }

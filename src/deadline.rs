@@ -1,0 +1,114 @@
+//! Contexts with a deadline: derived, and asked for it.
+
+use crate::cancel::CancelGuard;
+use crate::cause::Cause;
+use crate::context::Context;
+use crate::monitor;
+use crate::raw::time::Time;
+use crate::raw::timers::Due;
+use crate::sync::contain;
+use std::time::{Duration, Instant};
+
+impl Context {
+    /// A child that is done at `at` at the latest, with [`Error::DeadlineExceeded`](crate::Error); and the guard that
+    /// cancels it when it is dropped.
+    ///
+    /// | `at` | gives |
+    /// |---|---|
+    /// | past, or now | a context that is done already |
+    /// | not earlier than the parent's deadline | one that the parent's deadline ends, with the parent's cause |
+    /// | more than 292 years ahead | one without a deadline of its own |
+    ///
+    /// The deadline never fires early, and needs nobody to look; on an engine of one's own that is driven or manual it
+    /// fires in `turn` or `advance`. If the timer thread cannot be started, the context is done already,
+    /// [`Canceled`](crate::Error::Canceled) with the `std::io::Error` as cause, and the next deadline tries again; on an
+    /// engine that was shut down, with [`EngineStopped`](crate::EngineStopped) as cause. Reads the clock. Lock-free, but
+    /// for that start by the first; allocates where [`with_cancel`](Self::with_cancel) does.
+    ///
+    /// ```
+    /// use ripcord::{Context, Error};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let at = Instant::now() + Duration::from_millis(5);
+    /// let (request, _guard) = Context::background().with_deadline(at);
+    /// let (query, _query_guard) = request.with_timeout(Duration::from_secs(60));
+    /// assert_eq!(query.deadline(), Some(at));
+    /// assert_eq!(query.wait(), Error::DeadlineExceeded);
+    /// assert!(Instant::now() >= at);
+    /// ```
+    pub fn with_deadline(&self, at: Instant) -> (Self, CancelGuard) {
+        self.with_due(Due::At(Time::at(at)), None)
+    }
+
+    /// As [`with_deadline`](Self::with_deadline), so much after now by the clock of the context's engine. Zero gives a
+    /// context that is done already; `Duration::MAX` one without a deadline of its own.
+    ///
+    /// ```
+    /// use ripcord::{Context, Error};
+    /// use std::time::Duration;
+    ///
+    /// let (ctx, _guard) = Context::background().with_timeout(Duration::ZERO);
+    /// assert_eq!(ctx.err(), Some(Error::DeadlineExceeded));
+    /// ```
+    pub fn with_timeout(&self, after: Duration) -> (Self, CancelGuard) {
+        self.with_due(Due::After(after), None)
+    }
+
+    /// As [`with_deadline`](Self::with_deadline), and says why, for when that deadline fires and only then.
+    pub fn with_deadline_cause(&self, at: Instant, cause: impl Into<Cause>) -> (Self, CancelGuard) {
+        self.with_due(Due::At(Time::at(at)), Some(cause.into()))
+    }
+
+    /// As [`with_timeout`](Self::with_timeout), and says why, for when that deadline fires and only then.
+    ///
+    /// ```
+    /// use ripcord::{Cause, Context};
+    /// use std::time::Duration;
+    ///
+    /// let slow = Cause::msg("the index did not answer");
+    /// let (ctx, guard) = Context::background().with_timeout_cause(Duration::from_millis(1), slow);
+    /// ctx.wait();
+    /// guard.cancel(); // too late
+    /// assert_eq!(ctx.cause().unwrap().to_string(), "the index did not answer");
+    /// ```
+    pub fn with_timeout_cause(
+        &self,
+        after: Duration,
+        cause: impl Into<Cause>,
+    ) -> (Self, CancelGuard) {
+        self.with_due(Due::After(after), Some(cause.into()))
+    }
+
+    fn with_due(&self, due: Due, cause: Option<Cause>) -> (Self, CancelGuard) {
+        let (node, guard, unused) = self.node().derive_timed(due, cause, self.values().place());
+        monitor::created();
+        contain(|| drop(unused));
+        (self.with_node(node), CancelGuard::new(guard))
+    }
+
+    /// When it will be done at the latest: the earlier of its own deadline and its parent's, as it was asked for, to the
+    /// nanosecond. `None`: there is none. Wait-free.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.node().deadline().instant()
+    }
+
+    /// How long it is until the deadline: zero once it has passed, `None` where there is none. Wait-free; reads the clock
+    /// of the context's engine.
+    ///
+    /// ```
+    /// use ripcord::Context;
+    /// use std::time::Duration;
+    ///
+    /// let (ctx, _guard) = Context::background().with_timeout(Duration::from_secs(1));
+    /// // A call made under it may have half of what is left.
+    /// let budget = ctx.remaining().map_or(Duration::MAX, |left| left / 2);
+    /// let (call, _call_guard) = ctx.with_timeout(budget);
+    /// assert!(call.deadline() < ctx.deadline());
+    /// ```
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        let deadline = self.node().deadline();
+        (deadline < Time::NEVER).then(|| deadline.since(self.node().core().now()))
+    }
+}

@@ -1,0 +1,245 @@
+//! Engines: whose clock and timers a context uses.
+
+use crate::context::Context;
+use crate::monitor;
+use crate::raw::engine::Timers;
+use crate::raw::handle::Handle;
+use std::fmt;
+use std::io;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::time::{Duration, Instant};
+
+/// A clock, and the timers that are kept by it.
+///
+/// The one of the whole process ([`Engine::global`]) is what every context uses that was not derived from the background of
+/// another; its thread starts with the first deadline and sleeps while nothing is due. A program can run its own: with a
+/// thread, driven by a loop of the program's, or with a clock that a test moves by hand. A clone is another handle on
+/// the same.
+///
+/// ```
+/// use ripcord::{Engine, Error};
+/// use std::time::Duration;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let (engine, clock) = Engine::builder().manual_clock()?;
+/// let (ctx, _guard) = engine.background().with_timeout(Duration::from_secs(3600));
+///
+/// clock.advance(Duration::from_secs(3599));
+/// assert!(!ctx.is_done());
+/// clock.advance(Duration::from_secs(1));
+/// assert_eq!(ctx.err(), Some(Error::DeadlineExceeded));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Engine {
+    root: Handle,
+}
+
+/// Makes an [`Engine`]. From [`Engine::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct EngineBuilder {
+    thread_name: String,
+}
+
+/// Fires the deadlines of a driven engine, from a loop of the program's. Dropping it shuts the engine down.
+///
+/// Nothing is ever fired but inside [`turn`](Self::turn).
+///
+/// ```
+/// use ripcord::{Engine, Error};
+/// use std::time::Duration;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let (engine, driver) = Engine::builder().driven()?;
+/// let (ctx, _guard) = engine.background().with_timeout(Duration::from_millis(2));
+/// while !ctx.is_done() {
+///     // In place of this sleep, a poll of sockets with that timeout.
+///     std::thread::sleep(driver.next_timeout().unwrap_or_default());
+///     driver.turn();
+/// }
+/// assert_eq!(ctx.err(), Some(Error::DeadlineExceeded));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Driver {
+    timers: Timers,
+}
+
+/// The clock of a manual engine. Dropping it leaves time standing.
+pub struct ManualClock {
+    timers: Timers,
+}
+
+impl Engine {
+    /// That of the whole process. Wait-free. Its [`shutdown`](Self::shutdown) does nothing.
+    #[must_use]
+    pub fn global() -> &'static Self {
+        static GLOBAL: Engine = Engine {
+            root: Handle::BACKGROUND,
+        };
+        &GLOBAL
+    }
+
+    /// Makes another.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder {
+            thread_name: "ripcord-timers".to_owned(),
+        }
+    }
+
+    /// A context whose descendants use this engine's clock and timers. It is never done. Wait-free.
+    #[must_use]
+    pub fn background(&self) -> Context {
+        Context::of(self.root.clone())
+    }
+
+    /// Ends its deadlines, and waits for nobody: contexts with one still ahead are then done with
+    /// [`Canceled`](crate::Error::Canceled) and [`EngineStopped`](crate::EngineStopped) as cause, and so is one given a
+    /// deadline later. Cancels and waits go on working. Where a turn is under way, that one does it. Runs wakers, their
+    /// panics contained.
+    ///
+    /// ```
+    /// use ripcord::{Engine, EngineStopped, Error};
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let engine = Engine::builder().thread_name("timers").build()?;
+    /// let (ctx, _guard) = engine.background().with_timeout(Duration::from_secs(60));
+    /// engine.shutdown();
+    /// assert_eq!(ctx.wait(), Error::Canceled);
+    /// assert!(ctx.cause().unwrap().downcast_ref::<EngineStopped>().is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn shutdown(&self) {
+        self.root.shut_down();
+    }
+}
+
+impl EngineBuilder {
+    /// What the thread of [`build`](Self::build) is called; NUL bytes are left out.
+    pub fn thread_name(mut self, name: impl Into<String>) -> Self {
+        self.thread_name = name.into();
+        self
+    }
+
+    /// An engine with a thread of its own, which ends with the last context and handle of the engine, or with
+    /// [`shutdown`](Engine::shutdown).
+    ///
+    /// # Errors
+    ///
+    /// The thread cannot be started.
+    pub fn build(self) -> io::Result<Engine> {
+        let root = Handle::threaded(&self.thread_name, monitor::expired)?;
+        Ok(Engine { root })
+    }
+
+    /// An engine without a thread, for loops whose contexts stay on their thread: nobody wakes the loop if another arms an
+    /// earlier deadline.
+    ///
+    /// # Errors
+    ///
+    /// None today.
+    pub fn driven(self) -> io::Result<(Engine, Driver)> {
+        let (root, timers) = Handle::driven(None, monitor::expired);
+        Ok((Engine { root }, Driver { timers }))
+    }
+
+    /// An engine without a thread; `wake` is called when a deadline is armed that is earlier than the loop was told by
+    /// [`next_timeout`](Driver::next_timeout). It runs on the thread that arms, a panic contained.
+    ///
+    /// # Errors
+    ///
+    /// None today.
+    pub fn driven_with(
+        self,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<(Engine, Driver)> {
+        let (root, timers) = Handle::driven(Some(Box::new(wake)), monitor::expired);
+        Ok((Engine { root }, Driver { timers }))
+    }
+
+    /// An engine whose time stands still until it is moved by hand: for tests.
+    ///
+    /// # Errors
+    ///
+    /// None today.
+    pub fn manual_clock(self) -> io::Result<(Engine, ManualClock)> {
+        let (root, timers) = Handle::manual(monitor::expired);
+        Ok((Engine { root }, ManualClock { timers }))
+    }
+}
+
+impl Driver {
+    /// How long the loop may sleep: until the next deadline, and never longer; `None`: there is none. Reads the clock.
+    /// Lock-free.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Duration> {
+        self.timers.next_timeout()
+    }
+
+    /// Fires what is due; answers with how many deadlines and sleeps, and does not count what was derived from them.
+    ///
+    /// May be called from any thread, and from a waker: while another call runs it returns 0 at once, and that one fires
+    /// what became due before it returns. Runs wakers, their panics contained.
+    pub fn turn(&self) -> usize {
+        self.timers.turn()
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.timers.shut_down();
+    }
+}
+
+impl ManualClock {
+    /// Moves the clock, and fires what is due before it returns, the earliest first.
+    ///
+    /// May be called from any thread, and from a waker: while another call runs it adds its time and returns at once, and
+    /// that one fires what became due before it returns. Runs wakers, their panics contained. Past 292 years time stands.
+    pub fn advance(&self, by: Duration) {
+        self.timers.advance(by);
+    }
+
+    /// The instant at which it stands. Wait-free.
+    ///
+    /// # Panics
+    ///
+    /// Never: the clock does not go beyond what an `Instant` can say.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.timers
+            .now()
+            .instant()
+            .expect("a clock stands at a moment")
+    }
+}
+
+// Their parts are changed by whole operations, which a panic of a waker does not break.
+impl UnwindSafe for Driver {}
+impl RefUnwindSafe for Driver {}
+impl UnwindSafe for ManualClock {}
+impl RefUnwindSafe for ManualClock {}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ManualClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ManualClock")
+            .field("now", &self.now())
+            .finish()
+    }
+}

@@ -1,0 +1,187 @@
+//! Callbacks: what `after_func` registers, and the thread that hands it to those who run it.
+//!
+//! ```text
+//!  stop ───────── ends the record: takes it off, drops the function
+//!  cancel, fire ─ end the record: tell ─► pending (a stack) ─► dispatcher ─► callback threads: run, take it off
+//! ```
+//!
+//! One CAS on the record's state word says whether it is stopped or run; its winner has HELD. `tell` pushes and wakes,
+//! both lock-free; no thread is started and no lock taken on that way. The dispatcher, which is started by who
+//! registers, takes all that is pending at once, in the order it came, and gives it to a pool that grows.
+//!
+//! Called by `waits` and `handle`.
+
+use super::bury;
+use super::entry::{Chain, Entry, Leaving, Limbo, Parent};
+use super::node::{Callback, Function, Node};
+use super::parker::Parker;
+use super::state::{Announce, End, Pins};
+use super::time::Time;
+use super::tree;
+use crate::local;
+use crate::sync::{self, AtomicUsize, Ordering, contain};
+
+/// What callback threads are to run, and the thread that hands it to them.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    pending: Leaving,
+    parker: Parker,
+    status: AtomicUsize,
+}
+
+const STARTED: usize = 1 << 0;
+const SERVED: usize = 1 << 1;
+
+impl Queue {
+    pub(crate) fn new() -> Self {
+        Self {
+            pending: Leaving::new(),
+            parker: Parker::new(),
+            status: AtomicUsize::new(0),
+        }
+    }
+
+    /// Starts the dispatcher, if it has not been. Whoever cannot leaves it to the next that registers: until then what is
+    /// handed over waits.
+    fn start(&'static self) {
+        // ORDERING: Relaxed; a thread too many goes away by itself.
+        if self.status.load(Ordering::Relaxed) & STARTED == 0
+            && sync::spawn("ripcord-callbacks", || self.serve()).is_ok()
+        {
+            self.status.fetch_or(STARTED, Ordering::AcqRel);
+        }
+    }
+
+    fn serve(&self) {
+        if self.status.fetch_or(SERVED, Ordering::AcqRel) & SERVED != 0 {
+            return;
+        }
+        loop {
+            self.dispatch();
+            let announced = self.parker.announce();
+            if self.pending.is_empty() {
+                self.parker.sleep(announced, Time::NEVER);
+            } else {
+                self.parker.rise();
+            }
+        }
+    }
+
+    /// Gives everything that is pending to callback threads, what came first before what came later.
+    pub(crate) fn dispatch(&self) {
+        let mut newest_first = self.pending.take();
+        let mut pending = Chain::<Limbo>::new();
+        while let Some(entry) = newest_first.pop() {
+            // SAFETY: HELD is ours, and the word with it.
+            unsafe { pending.push(entry) };
+        }
+        while let Some(entry) = pending.pop() {
+            let callback = Ours(entry.cast());
+            // A pool that cannot take it drops the closure: the callback is let go without having run.
+            contain(|| sync::run_elsewhere(move || callback.run()));
+        }
+    }
+}
+
+/// A callback whose HELD is ours, on its way to be run.
+struct Ours(*mut Callback);
+
+// SAFETY: whoever has HELD has the function, which is Send; the record may be used from any thread.
+unsafe impl Send for Ours {}
+
+impl Ours {
+    fn run(self) {
+        // SAFETY: HELD is ours.
+        if let Some(function) = unsafe { Callback::at(self.0).take() } {
+            contain(function);
+        }
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        // SAFETY: HELD is ours.
+        let function = unsafe { Callback::at(self.0).take() };
+        contain(|| drop(function));
+        // SAFETY: it was ended, and this is its one burial.
+        unsafe { bury::bury(self.0.cast()) };
+    }
+}
+
+/// Leaves a callback that has ended to be run. Lock-free; a system call where the dispatcher sleeps.
+///
+/// # Safety
+///
+/// HELD is the caller's, and passes.
+pub(crate) unsafe fn hand_over(callback: *mut Callback) {
+    let queue = local::callbacks();
+    // SAFETY: its `limbo` word goes with HELD, for who ended it does not take it off its list before it has run.
+    unsafe { queue.pending.push(callback.cast()) };
+    queue.parker.wake();
+}
+
+/// Registers a callback on a node, with a pin of the caller's on its bytes; if the node is done, hands it over and answers
+/// with nothing.
+///
+/// # Safety
+///
+/// The caller has a handle.
+pub(crate) unsafe fn register(node: *mut Node, function: Function) -> Option<*mut Callback> {
+    local::callbacks().start();
+    // SAFETY: the caller's promise.
+    let this = unsafe { Node::at(node) };
+    let function = if this.state().announce(Announce::Entries).is_done() {
+        function
+    } else {
+        // SAFETY: the caller's promise.
+        let at = unsafe { tree::place(node) };
+        let pins = Pins::LISTED.and(Pins::LINK);
+        let callback = Callback::allocate(at, pins, function);
+        // SAFETY: the callback is new, LISTED, and made for that place.
+        if unsafe { tree::list(node, at, callback.cast()) }.is_ok() {
+            return Some(callback);
+        }
+        // SAFETY: on no list, and all its pins are ours.
+        let function = unsafe { Callback::at(callback).take() };
+        // SAFETY: as above; it registered nowhere.
+        unsafe { super::node::free(callback.cast()) };
+        function?
+    };
+    let late = Callback::allocate(Parent::BACKGROUND, Pins::NONE, function);
+    // SAFETY: its HELD is ours.
+    unsafe { hand_over(late) };
+    None
+}
+
+/// Keeps a callback from running, if it has not been handed over; drops the function then, a panic contained.
+///
+/// # Safety
+///
+/// The caller has a pin.
+pub(crate) unsafe fn stop(callback: *mut Callback) -> bool {
+    // SAFETY: the caller's promise.
+    let stopped = unsafe { Callback::at(callback) }
+        .entry()
+        .state()
+        .end(End::CANCELED)
+        .is_ok();
+    if stopped {
+        // Who ended it has HELD: it lets go of the function, then of the registration.
+        drop(Ours(callback));
+    }
+    stopped
+}
+
+/// Gives up the pin that `register` gave the caller.
+///
+/// # Safety
+///
+/// The pin is the caller's.
+pub(crate) unsafe fn unpin(callback: *mut Callback) {
+    let entry: *mut Entry = callback.cast();
+    // SAFETY: the caller's promise.
+    if unsafe { Entry::at(entry) }.state().unpin(Pins::LINK) {
+        // SAFETY: the last pin was ours.
+        unsafe { bury::reclaim(entry) };
+    }
+}

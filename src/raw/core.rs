@@ -1,0 +1,396 @@
+//! The timers of one engine: its clock, its nursery and its wheel, whoever drives them, and when that one is to be woken.
+//!
+//! ```text
+//!  armers: nursery ─► next_wake later than mine? wake            undertakers: disarm, or count as abandoned
+//!                                 │
+//!  who has the turn:  collect ─► wheel ─► due ─► (turn.rs marks and tells)
+//!  who sleeps:        next_wake = earliest ─► ASLEEP ─► look again ─► sleep
+//! ```
+//!
+//! The *turn* is the right to use the wheel. It is never waited for: who finds it taken leaves AGAIN, and whoever has it
+//! goes round once more before letting go.
+//!
+//! `next_wake` and the nursery are a store-buffer pair, all SeqCst: an armer publishes its deadline, then looks at
+//! `next_wake`; who is about to sleep publishes that, then looks at the nursery. `next_wake` is written by that one alone,
+//! so no armer relies on a wake that another has yet to make (R11).
+//!
+//! Called by `bury`, `turn` and `timers`.
+
+use super::node::{Node, Timed};
+use super::nursery::Nursery;
+use super::parker::{Announced, Parker};
+use super::time::Time;
+use super::wheel::{Armed, Wheel};
+use crate::sync::{AtomicUsize, Ordering, UnsafeCell, contain, model_fence};
+use crate::tuning;
+use std::fmt;
+use std::ptr;
+use std::time::Duration;
+
+/// Called when a driven engine's loop sleeps too long.
+pub(crate) type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// Who sees to it that deadlines fire, and by which clock.
+enum Drive {
+    /// A thread of this name.
+    Thread(Box<str>),
+    /// A loop of the program's.
+    Loop(Option<Wake>),
+    /// Whoever moves the clock, which stands here.
+    Clock(AtomicUsize),
+}
+
+const STARTED: usize = 1 << 0;
+const SERVED: usize = 1 << 1;
+const STOPPED: usize = 1 << 2;
+
+const IDLE: usize = 0;
+const RUNNING: usize = 1;
+const AGAIN: usize = 2;
+
+/// The timers of one engine.
+pub(crate) struct Core {
+    drive: Drive,
+    nursery: Nursery,
+    wheel: UnsafeCell<Wheel>,
+    /// The earliest deadline in the wheel, after the last turn.
+    wheel_earliest: AtomicUsize,
+    turn: AtomicUsize,
+    /// Until when nobody will look; `PAST` while somebody does, `NEVER` once it is stopped.
+    next_wake: AtomicUsize,
+    status: AtomicUsize,
+    /// The process whose thread serves; 0 before there is one.
+    process: AtomicUsize,
+    /// How many abandoned nodes a stripe may count before they are swept out.
+    sweep_at: AtomicUsize,
+    parker: Parker,
+    /// The root of the trees that use these timers; null for those of the whole process.
+    root: AtomicUsize,
+    /// Told how many contexts a turn has ended.
+    pub(crate) report: fn(usize),
+}
+
+// SAFETY: the wheel is used by whoever has the turn, one thread at a time; the rest is shared by its own means.
+unsafe impl Send for Core {}
+// SAFETY: as above.
+unsafe impl Sync for Core {}
+
+/// What an armer that came too late is to do.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Late {
+    /// End the node: the timers are stopped.
+    Stopped,
+    /// Take a turn: the clock was moved past the deadline meanwhile.
+    Due,
+    /// Sweep: nobody else will come to do it.
+    Crowded,
+}
+
+impl Core {
+    fn new(drive: Drive, report: fn(usize)) -> Self {
+        let nursery = Nursery::new();
+        let sweep_at = sweep_at(0, nursery.stripes());
+        Self {
+            drive,
+            nursery,
+            wheel: UnsafeCell::new(Wheel::new()),
+            wheel_earliest: AtomicUsize::new(Time::NEVER.word()),
+            turn: AtomicUsize::new(IDLE),
+            next_wake: AtomicUsize::new(Time::PAST.word()),
+            status: AtomicUsize::new(0),
+            process: AtomicUsize::new(0),
+            sweep_at: AtomicUsize::new(sweep_at),
+            parker: Parker::new(),
+            root: AtomicUsize::new(0),
+            report,
+        }
+    }
+
+    pub(crate) fn threaded(name: &str, report: fn(usize)) -> Self {
+        Self::new(Drive::Thread(name.into()), report)
+    }
+
+    pub(crate) fn driven(wake: Option<Wake>, report: fn(usize)) -> Self {
+        Self::new(Drive::Loop(wake), report)
+    }
+
+    pub(crate) fn manual(start: Time, report: fn(usize)) -> Self {
+        Self::new(Drive::Clock(AtomicUsize::new(start.word())), report)
+    }
+
+    /// Wait-free.
+    #[inline]
+    pub(crate) fn now(&self) -> Time {
+        match &self.drive {
+            Drive::Thread(_) | Drive::Loop(_) => Time::now(),
+            // ORDERING: SeqCst with `move_clock`: see `arm`.
+            Drive::Clock(clock) => Time::from_word(clock.load(Ordering::SeqCst)),
+        }
+    }
+
+    pub(crate) fn is_manual(&self) -> bool {
+        matches!(self.drive, Drive::Clock(_))
+    }
+
+    /// Moves a manual clock; never back, and no further than its range.
+    pub(crate) fn move_clock(&self, by: Duration) {
+        let Drive::Clock(clock) = &self.drive else {
+            return;
+        };
+        let mut seen = clock.load(Ordering::Relaxed);
+        loop {
+            let to = Time::from_word(seen).after(by).min(Time::LAST).word();
+            match clock.compare_exchange(seen, to, Ordering::SeqCst, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    pub(crate) fn root(&self) -> *mut Node {
+        // ORDERING: Relaxed; set before any context has these timers.
+        ptr::with_exposed_provenance_mut(self.root.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_root(&self, root: *mut Node) {
+        self.root.store(root.expose_provenance(), Ordering::Relaxed);
+    }
+
+    /// The name of the thread that is to serve these timers, if none has been started yet.
+    #[inline]
+    pub(crate) fn to_be_started(&self) -> Option<&str> {
+        match &self.drive {
+            // ORDERING: Relaxed; a thread too many goes away by itself.
+            Drive::Thread(name) if self.status.load(Ordering::Relaxed) & STARTED == 0 => Some(name),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn set_started(&self) {
+        let process = std::process::id() as usize;
+        self.process.store(process, Ordering::Relaxed);
+        self.status.fetch_or(STARTED, Ordering::AcqRel);
+    }
+
+    /// Whether a thread of this process, which may be a fork of the one that had it, fires what is due.
+    pub(crate) fn is_served(&self) -> bool {
+        matches!(self.drive, Drive::Thread(_))
+            && !self.is_stopped()
+            && self.process.load(Ordering::Relaxed) == std::process::id() as usize
+    }
+
+    /// `false`: another thread serves already.
+    pub(crate) fn serve(&self) -> bool {
+        self.status.fetch_or(SERVED, Ordering::AcqRel) & SERVED == 0
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        // ORDERING: SeqCst with `stop` and `next_wake`.
+        self.status.load(Ordering::SeqCst) & STOPPED != 0
+    }
+
+    /// From here on every turn ends what is armed. Wakes the thread that serves.
+    pub(crate) fn stop(&self) {
+        self.status.fetch_or(STOPPED, Ordering::SeqCst);
+        if matches!(self.drive, Drive::Thread(_)) {
+            self.parker.wake();
+        }
+    }
+
+    fn wake(&self) {
+        match &self.drive {
+            Drive::Thread(_) => self.parker.wake(),
+            Drive::Loop(Some(wake)) => {
+                contain(wake);
+            }
+            Drive::Loop(None) | Drive::Clock(_) => {}
+        }
+    }
+
+    /// Takes over the ARMED pin of a node; sees to it that it fires. Lock-free; a system call where whoever serves sleeps
+    /// past its deadline.
+    ///
+    /// # Safety
+    ///
+    /// As [`Nursery::arm`].
+    #[inline]
+    pub(crate) unsafe fn arm(&self, timed: *mut Timed) -> Option<Late> {
+        // SAFETY: the caller has a handle.
+        let deadline = unsafe { Timed::at(timed) }.node().deadline();
+        // SAFETY: the caller's promise.
+        unsafe { self.nursery.arm(timed) };
+        model_fence();
+        if deadline.word() < self.next_wake.load(Ordering::SeqCst) {
+            if self.is_stopped() {
+                return Some(Late::Stopped);
+            }
+            self.wake();
+        }
+        match &self.drive {
+            Drive::Thread(_) => None,
+            // A store-buffer pair too: who moves the clock then looks at the nursery.
+            Drive::Clock(clock) if deadline.word() <= clock.load(Ordering::SeqCst) => {
+                Some(Late::Due)
+            }
+            Drive::Loop(_) | Drive::Clock(_) => self.is_crowded().then_some(Late::Crowded),
+        }
+    }
+
+    /// Takes the ARMED pin of a node back, if that can be done. Lock-free; a system call where enough have been abandoned
+    /// that they are to be swept out.
+    ///
+    /// # Safety
+    ///
+    /// As [`Nursery::disarm`]; the node is ARMED.
+    pub(crate) unsafe fn disarm(&self, timed: *mut Timed) -> bool {
+        // SAFETY: the caller's promise.
+        if unsafe { self.nursery.disarm(timed) } {
+            return true;
+        }
+        // Every one over the mark wakes, for the first may be stopped before it does (R11).
+        if self.nursery.abandon() >= self.sweep_at.load(Ordering::Relaxed)
+            && matches!(self.drive, Drive::Thread(_))
+        {
+            self.parker.wake();
+        }
+        false
+    }
+
+    /// Whether what was abandoned is to be swept out.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.nursery.abandoned() >= self.sweep_at.load(Ordering::Relaxed)
+    }
+
+    /// The turn; `false`: whoever has it goes round once more.
+    pub(crate) fn begin_turn(&self) -> bool {
+        // ORDERING: Acquire pairs with `end_turn`, for the wheel; Release, for what this call has changed before.
+        let before = self.turn.fetch_or(RUNNING, Ordering::AcqRel);
+        if before == IDLE {
+            return true;
+        }
+        self.turn.fetch_or(AGAIN | RUNNING, Ordering::AcqRel) == IDLE
+    }
+
+    /// Lets the turn go; `false`: it is still the caller's, to go round once more.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the turn.
+    pub(crate) unsafe fn end_turn(&self) -> bool {
+        let ended = self
+            .turn
+            .compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Relaxed);
+        if ended.is_err() {
+            self.turn.swap(RUNNING, Ordering::AcqRel);
+        }
+        ended.is_ok()
+    }
+
+    /// What is due, the earliest first, with the ARMED pins; of stopped timers all there is.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the turn.
+    pub(crate) unsafe fn take_due(&self) -> Armed {
+        let stopped = self.is_stopped();
+        let awake = if stopped { Time::NEVER } else { Time::PAST };
+        self.next_wake.store(awake.word(), Ordering::SeqCst);
+        model_fence();
+        self.wheel.with_mut(|wheel| {
+            // SAFETY: whoever has the turn has the wheel.
+            let wheel = unsafe { &mut *wheel };
+            let due = if stopped {
+                self.nursery.collect(Time::NEVER, wheel);
+                wheel.remove(|_| true)
+            } else {
+                let now = self.now();
+                let near = now.after(Duration::from_nanos(tuning::NEAR));
+                self.nursery.collect(near, wheel);
+                wheel.expire(now)
+            };
+            self.note(wheel);
+            due
+        })
+    }
+
+    /// The ARMED pins of what was dropped while it was in the wheel, once there are enough of them.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the turn.
+    pub(crate) unsafe fn sweep(&self) -> Armed {
+        if !self.is_crowded() {
+            return Armed::new();
+        }
+        self.nursery.forget_abandoned();
+        self.wheel.with_mut(|wheel| {
+            // SAFETY: whoever has the turn has the wheel.
+            let wheel = unsafe { &mut *wheel };
+            self.nursery.collect(Time::PAST, wheel);
+            let swept = wheel.remove(|timed| {
+                // SAFETY: what is in the wheel is pinned by it.
+                let state = unsafe { Timed::at(timed) }.node().state().load();
+                !state.is_held()
+            });
+            self.note(wheel);
+            swept
+        })
+    }
+
+    fn note(&self, wheel: &Wheel) {
+        self.wheel_earliest
+            .store(wheel.earliest().word(), Ordering::SeqCst);
+        let sweep_at = sweep_at(wheel.len(), self.nursery.stripes());
+        self.sweep_at.store(sweep_at, Ordering::Relaxed);
+    }
+
+    fn earliest(&self) -> Time {
+        let wheel = Time::from_word(self.wheel_earliest.load(Ordering::SeqCst));
+        wheel.min(self.nursery.earliest())
+    }
+
+    /// Says until when nobody will look, and answers with that: whoever arms below it wakes.
+    pub(crate) fn publish_next_wake(&self) -> Time {
+        loop {
+            let earliest = self.earliest();
+            self.next_wake.store(earliest.word(), Ordering::SeqCst);
+            model_fence();
+            if self.earliest() >= earliest {
+                return earliest;
+            }
+        }
+    }
+
+    /// As the thread that serves: sleeps until something is due or was changed. Blocks.
+    pub(crate) fn sleep(&self) {
+        let announced: Announced = self.parker.announce();
+        let until = self.publish_next_wake();
+        if self.is_stopped() || self.is_crowded() {
+            self.parker.rise();
+        } else {
+            self.parker.sleep(announced, until);
+        }
+    }
+
+    /// Everything that is armed, with the ARMED pins: the end of the timers.
+    pub(crate) fn drain(self) -> Armed {
+        self.wheel.with_mut(|wheel| {
+            // SAFETY: nobody else has the timers any more.
+            let wheel = unsafe { &mut *wheel };
+            self.nursery.collect(Time::NEVER, wheel);
+            wheel.remove(|_| true)
+        })
+    }
+}
+
+/// How many abandoned nodes a stripe may count, with `length` in the wheel.
+fn sweep_at(length: usize, stripes: usize) -> usize {
+    (tuning::ABANDONED.max(length / 2) / stripes).max(1)
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,66 @@
+//! The turn: fires what is due.
+//!
+//! All that is due is marked first, then all who wait on any of it are told, then the ARMED pins are given up; so what a
+//! waker sees is as if all of it had ended at once. Wakers run inside the turn, and may take one: it goes round once more.
+//!
+//! Called by `timers` and `engine`.
+
+use super::bury;
+use super::core::Core;
+use super::state::End;
+use super::{waits, walk};
+
+/// Fires what is due; answers with how many deadlines and sleeps. Where somebody else has the turn that one does it
+/// before letting go, and this call returns 0. Runs wakers, their panics contained.
+pub(crate) fn turn(core: &Core) -> usize {
+    if !core.begin_turn() {
+        return 0;
+    }
+    let mut fired = 0;
+    loop {
+        // SAFETY: begun above.
+        fired += unsafe { pass(core) };
+        // SAFETY: begun above.
+        if unsafe { core.end_turn() } {
+            return fired;
+        }
+    }
+}
+
+/// Sweeps out what was dropped while it was in the wheel, if somebody else is not at it; fires nothing, unless somebody
+/// asks for that meanwhile.
+pub(crate) fn tidy(core: &Core) {
+    if !core.begin_turn() {
+        return;
+    }
+    // SAFETY: begun above.
+    bury::reclaim_armed(unsafe { core.sweep() });
+    // SAFETY: begun above.
+    while !unsafe { core.end_turn() } {
+        // SAFETY: begun above.
+        unsafe { pass(core) };
+    }
+}
+
+/// # Safety
+///
+/// The caller has the turn.
+unsafe fn pass(core: &Core) -> usize {
+    let end = if core.is_stopped() {
+        End::STOPPED
+    } else {
+        End::EXPIRED
+    };
+    // SAFETY: the caller's promise.
+    let due = unsafe { core.take_due() };
+    // SAFETY: `due` outlives the telling.
+    let (ended, fired) = unsafe { walk::expire(&due, end) };
+    if ended.contexts > 0 {
+        (core.report)(ended.contexts);
+    }
+    waits::tell(ended);
+    bury::reclaim_armed(due);
+    // SAFETY: the caller's promise.
+    bury::reclaim_armed(unsafe { core.sweep() });
+    fired
+}

@@ -1,0 +1,112 @@
+//! The future that waits for a time to come, or for a context's end before it.
+
+use crate::done::leave;
+use crate::error::Error;
+use crate::raw::handle::Handle;
+use crate::raw::waiting::Sleeping;
+use crate::sync::contain;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::Duration;
+
+/// Ready when its time has come, or with the error when its context is done; polled again, ready again. From
+/// [`Context::sleep`](crate::Context::sleep).
+///
+/// It is `'static`, needs no runtime, and keeps its context as any handle does. A poll that finds the waker it has already
+/// writes nothing. The waker is called once, by whoever fires the deadline or ends the context. Dropping the `Sleep`
+/// takes its waker and its timer back.
+#[must_use = "futures do nothing unless polled"]
+pub struct Sleep {
+    state: State,
+}
+
+enum State {
+    Ready(Result<(), Error>),
+    Waiting {
+        node: Handle,
+        sleeping: Sleeping,
+        /// A clone of the waker that was left.
+        registered: Option<Waker>,
+    },
+}
+
+impl Sleep {
+    pub(crate) fn new(node: &Handle, duration: Duration) -> Self {
+        let state = match node.err() {
+            Some(error) => State::Ready(Err(error)),
+            None => State::Waiting {
+                node: node.clone(),
+                sleeping: Sleeping::under(node, duration),
+                registered: None,
+            },
+        };
+        Self { state }
+    }
+
+    fn result(&self) -> Option<Result<(), Error>> {
+        match &self.state {
+            State::Ready(result) => Some(*result),
+            State::Waiting { node, sleeping, .. } => sleeping
+                .result()
+                .map(|result| node.err().map_or(result, Err)),
+        }
+    }
+
+    /// Drops what it held, the panics of a waker's drop contained.
+    fn end(&mut self, result: Result<(), Error>) {
+        let state = std::mem::replace(&mut self.state, State::Ready(result));
+        if let State::Waiting {
+            sleeping,
+            registered,
+            ..
+        } = state
+        {
+            contain(|| drop(registered));
+            drop(sleeping);
+        }
+    }
+}
+
+impl Future for Sleep {
+    type Output = Result<(), Error>;
+
+    /// Lock-free. Clones the waker, twice, where it is another than before.
+    ///
+    /// # Panics
+    ///
+    /// If cloning the waker does.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let mut result = self.result();
+        if result.is_none()
+            && let State::Waiting {
+                sleeping,
+                registered,
+                ..
+            } = &mut self.state
+        {
+            leave(registered, cx.waker(), |waker| sleeping.register(waker));
+            result = self.result();
+        }
+        match result {
+            None => Poll::Pending,
+            Some(result) => {
+                self.end(result);
+                Poll::Ready(result)
+            }
+        }
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.end(Ok(()));
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sleep").field(&self.result()).finish()
+    }
+}
