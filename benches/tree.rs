@@ -6,7 +6,7 @@ mod report;
 
 use criterion::Bencher;
 use report::Figures;
-use ripcord::{CancelGuard, Context};
+use ripcord::{CancelGuard, Context, Key};
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::{Pin, pin};
@@ -198,6 +198,22 @@ fn first_drops(b: &mut Bencher<'_>, children: usize, pick: fn(&[Duration]) -> Du
     b.iter_custom(|iters| (0..iters).map(|_| once()).sum());
 }
 
+static TENANT: Key<u64> = Key::new("tenant");
+static ATTEMPT: Key<usize> = Key::new("attempt");
+
+/// The value is `depth` sets of another key away.
+fn value(b: &mut Bencher<'_>, depth: usize) {
+    let far = Context::background().with_value(&TENANT, 7);
+    let ctx = (0..depth).fold(far, |ctx, attempt| ctx.with_value(&ATTEMPT, attempt));
+    assert_eq!(ctx.value(&TENANT), Some(&7));
+    b.iter(|| black_box(&ctx).value(&TENANT));
+}
+
+fn set_value(b: &mut Bencher<'_>) {
+    let ctx = Context::background().with_value(&TENANT, 7);
+    b.iter(|| black_box(&ctx).with_value(&ATTEMPT, 1));
+}
+
 fn locked_add(b: &mut Bencher<'_>) {
     let word = AtomicUsize::new(0);
     b.iter(|| black_box(&word).fetch_add(1, Ordering::Relaxed));
@@ -267,6 +283,16 @@ fn main() -> ExitCode {
         "`cancel` of a root with 1,000 children",
         |b| cancel::<Ripcord>(b, 1_000),
         |b| cancel::<Token>(b, 1_000),
+    );
+
+    figures.ours("value", "`value`, set by the parent", |b| value(b, 0));
+    figures.ours("value-deep", "`value`, 100,000 sets away", |b| {
+        value(b, 100_000)
+    });
+    figures.ours(
+        "with-value",
+        "`with_value` of a second key, and drop",
+        set_value,
     );
 
     figures.few_samples();

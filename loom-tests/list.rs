@@ -10,7 +10,7 @@ pub(crate) fn root() -> Handle {
 }
 
 pub(crate) fn child(parent: &Handle) -> Handle {
-    parent.derive().0
+    parent.derive(0).0
 }
 
 fn entry(node: &Handle) -> Waiting {

@@ -2,14 +2,14 @@
 //! stripe chosen by the model; and no inflation but the one a model makes.
 
 use crate::raw::pool::{Block, Depot, Magazine};
-use crate::sync::AtomicUsize;
+use crate::sync::{AtomicUsize, Ordering};
 use crate::tuning;
 use std::alloc::Layout;
 use std::cell::{Cell, RefCell};
 
 std::thread_local! {
     /// Every block of this execution. A std thread-local: loom runs all threads of a model on one.
-    static BLOCKS: RefCell<Vec<Block>> = const { RefCell::new(Vec::new()) };
+    static BLOCKS: RefCell<Vec<(Block, Layout)>> = const { RefCell::new(Vec::new()) };
     static REUSE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -19,6 +19,7 @@ loom::thread_local! {
 
 loom::lazy_static! {
     static ref WORDS: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
+    static ref KEYS: AtomicUsize = AtomicUsize::new(0);
 }
 
 const LAYOUT: Layout = match Layout::from_size_align(tuning::BLOCK, 64) {
@@ -29,9 +30,9 @@ const LAYOUT: Layout = match Layout::from_size_align(tuning::BLOCK, 64) {
 /// Starts an execution: nothing of the one before is in use any more.
 pub(crate) fn reset(reuse: bool) {
     REUSE.set(reuse);
-    for block in BLOCKS.take() {
+    for (block, layout) in BLOCKS.take() {
         // SAFETY: allocated below, with this layout; the execution that used it is over.
-        unsafe { std::alloc::dealloc(block, LAYOUT) };
+        unsafe { std::alloc::dealloc(block, layout) };
     }
 }
 
@@ -48,10 +49,7 @@ pub(crate) fn allocate() -> Block {
         return block;
     }
     // SAFETY: the layout is not empty.
-    let block = unsafe { std::alloc::alloc(LAYOUT) };
-    assert!(!block.is_null());
-    BLOCKS.with_borrow_mut(|blocks| blocks.push(block));
-    block
+    unsafe { allocate_bytes(LAYOUT) }
 }
 
 pub(crate) unsafe fn free(block: Block) {
@@ -81,3 +79,17 @@ pub(crate) fn lost_race() {}
 pub(crate) fn is_contended() -> bool {
     false
 }
+
+pub(crate) fn next_key() -> usize {
+    KEYS.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+pub(crate) unsafe fn allocate_bytes(layout: Layout) -> *mut u8 {
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { std::alloc::alloc(layout) };
+    assert!(!bytes.is_null());
+    BLOCKS.with_borrow_mut(|blocks| blocks.push((bytes, layout)));
+    bytes
+}
+
+pub(crate) unsafe fn free_bytes(_: *mut u8, _: Layout) {}

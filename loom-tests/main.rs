@@ -26,4 +26,5 @@ mod list;
 mod memory;
 mod merge;
 mod tree;
+mod values;
 mod waits;

@@ -137,7 +137,7 @@ fn the_last_handle_of_a_parent_against_those_of_two_children() {
 fn two_handles_of_one_node_dropped_at_once_bury_it_once() {
     model("handle against handle", 3, 3, || {
         let parent = root();
-        let (a, b) = parent.derive();
+        let (a, b) = parent.derive(0);
         let other = thread::spawn(move || drop(a));
         drop(b);
         other.join().unwrap();
@@ -149,7 +149,7 @@ fn two_handles_of_one_node_dropped_at_once_bury_it_once() {
 fn a_guard_dropped_while_its_context_is_read_ends_it_once() {
     model("guard against handle", 4, 5, || {
         let parent = root();
-        let (context, mut guard) = parent.derive();
+        let (context, mut guard) = parent.derive(0);
         let reader = thread::spawn(move || {
             let before = context.err();
             if before.is_some() {
@@ -168,7 +168,7 @@ fn a_guard_dropped_while_its_context_is_read_ends_it_once() {
 #[test]
 fn a_child_derived_while_the_guard_goes_is_done() {
     model("guard against derive", 3, 60, || {
-        let (context, mut guard) = root().derive();
+        let (context, mut guard) = root().derive(0);
         let creator = thread::spawn({
             let context = context.clone();
             move || child(&context)
@@ -489,7 +489,7 @@ fn a_cause_is_published_by_whoever_ends_its_node() {
 #[test]
 fn a_cause_goes_with_its_node_whoever_drops_the_last_handle() {
     model("cause against last handle", 3, 7, || {
-        let (ours, theirs) = root().derive();
+        let (ours, theirs) = root().derive(0);
         let other = thread::spawn(move || tell(theirs.cancel(Some(Watched::cause()))));
         drop(ours);
         other.join().unwrap();

@@ -10,3 +10,5 @@ pub(crate) const STRIPES_MAX: usize = 2;
 /// Three parents make two nodes.
 pub(crate) const LINKS_MAX: usize = 1;
 pub(crate) const HANDLES_MAX: usize = 1 << 30;
+/// The third set in a row makes a flat node.
+pub(crate) const VALUES_MAX: u32 = 1;

@@ -3,8 +3,10 @@
 use crate::cancel::CancelGuard;
 use crate::cause::Cause;
 use crate::error::Error;
+use crate::key::Key;
 use crate::monitor;
 use crate::raw::handle::Handle;
+use crate::raw::values::{MergingValues, Values};
 
 /// A cheap handle on an immutable position in a tree: it says whether the work done under it is still wanted.
 ///
@@ -27,8 +29,12 @@ use crate::raw::handle::Handle;
 /// ```
 #[derive(Clone)]
 pub struct Context {
+    /// Before the node, for it is dropped first: a value's drop may still look at its context, or cancel it.
+    values: Values,
     node: Handle,
 }
+
+const _: () = assert!(size_of::<Context>() == 16);
 
 impl Context {
     /// The root of every tree: never done. Wait-free; allocates nothing.
@@ -40,6 +46,7 @@ impl Context {
     #[must_use]
     pub const fn background() -> Self {
         Self {
+            values: Values::NONE,
             node: Handle::BACKGROUND,
         }
     }
@@ -48,7 +55,10 @@ impl Context {
     /// Wait-free; allocates nothing.
     #[must_use]
     pub const fn todo() -> Self {
-        Self { node: Handle::TODO }
+        Self {
+            values: Values::NONE,
+            node: Handle::TODO,
+        }
     }
 
     /// A child, and the guard that cancels it when it is dropped.
@@ -72,34 +82,96 @@ impl Context {
     /// A guard bound to `_` is dropped, and cancels, at once.
     #[inline]
     pub fn with_cancel(&self) -> (Self, CancelGuard) {
-        let (node, guard) = self.node.derive();
+        let (node, guard) = self.node.derive(self.values.place());
         monitor::created();
-        (Self { node }, CancelGuard::new(guard))
+        (self.with_node(node), CancelGuard::new(guard))
     }
 
-    /// What is left when cancellation and deadline are taken away: a new tree, which nothing that ends `self` reaches.
-    /// For work that outlives the request it was started by. It stays with the engine. Wait-free; of an engine of one's own
-    /// lock-free, as [`with_cancel`](Self::with_cancel).
+    /// The same values on another node.
+    #[inline]
+    pub(crate) fn with_node(&self, node: Handle) -> Self {
+        Self {
+            values: self.values.clone(),
+            node,
+        }
+    }
+
+    /// The same position with a value more, for those who ask it, and all that is derived from it, for this key. One
+    /// that was set for the key before is shadowed.
+    ///
+    /// No child: nothing is registered, and a cancel has nobody more to mark. Lock-free; allocates once, with a word
+    /// for each key that is visible. The value is dropped with the last context that can see it, a panic of its drop
+    /// contained; shadowed, it may stay until the last that was derived through it goes, but setting a key in a loop
+    /// keeps at most 64 of them.
     ///
     /// ```
-    /// use ripcord::Context;
+    /// use ripcord::{Context, Key};
     ///
-    /// let (request, guard) = Context::background().with_cancel();
+    /// static USER: Key<&str> = Key::new("user");
+    ///
+    /// let outer = Context::background().with_value(&USER, "ada");
+    /// let (inner, _guard) = outer.with_value(&USER, "grace").with_cancel();
+    /// assert_eq!(outer.value(&USER), Some(&"ada"));
+    /// assert_eq!(inner.value(&USER), Some(&"grace"));
+    /// ```
+    #[must_use = "it derives a context, and changes none"]
+    pub fn with_value<T: Send + Sync + 'static>(&self, key: &'static Key<T>, value: T) -> Self {
+        let place = self.node.place().max(self.values.place());
+        Self {
+            values: self.values.with(key.typed(), value, place),
+            node: self.node.clone(),
+        }
+    }
+
+    /// The value that was last set for this key on the way here. Wait-free: a few loads, the same at any depth (and
+    /// past 4,096 keys, a step for each time their number doubles).
+    ///
+    /// ```
+    /// use ripcord::{Context, Key};
+    ///
+    /// static USER: Key<String> = Key::new("user");
+    /// static TRACE: Key<u128> = Key::new("trace");
+    ///
+    /// let ctx = Context::background().with_value(&USER, "ada".to_owned());
+    /// assert_eq!(ctx.value(&USER).map(String::as_str), Some("ada"));
+    /// assert_eq!(ctx.value(&TRACE), None);
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn value<T: Send + Sync + 'static>(&self, key: &'static Key<T>) -> Option<&T> {
+        self.values.get(key.typed())
+    }
+
+    /// What is left when cancellation and deadline are taken away: the values, on a new tree, which nothing that ends
+    /// `self` reaches. For work that outlives the request it was started by. It stays with the engine. Wait-free; of an
+    /// engine of one's own lock-free, as [`with_cancel`](Self::with_cancel).
+    ///
+    /// ```
+    /// use ripcord::{Context, Key};
+    ///
+    /// static USER: Key<&str> = Key::new("user");
+    ///
+    /// let (request, guard) = Context::background().with_value(&USER, "ada").with_cancel();
     /// let notification = request.without_cancel();
     /// guard.cancel();
     /// assert!(!notification.is_done());
+    /// assert_eq!(notification.value(&USER), Some(&"ada"));
     /// ```
     #[must_use]
     pub fn without_cancel(&self) -> Self {
-        Self::of(self.node.engine_root())
+        self.with_node(self.node.engine_root())
     }
 
     /// A context that is done with the first of `parents` that is, with its error and cause; and the guard that cancels
     /// it by itself.
     ///
-    /// A parent named twice counts once; one that can never be done counts for nothing. With no parent left it is a
-    /// cancellable child of background. If a parent is done already, it is born done. Lock-free, a step for each parent
-    /// (for each pair of them, up to 32); allocates beyond 32 parents, and where the pool of nodes is empty.
+    /// A parent named twice counts once; one that can never be done counts for its values and its engine only. With no
+    /// parent left it is a cancellable child of background. It uses the engine of the first that is not the plain
+    /// background; each parent's deadline is fired by its own, and the earliest of them is its own. If a parent is done already, it is born done. It has the values of all of
+    /// them, of two for one key the earlier parent's.
+    ///
+    /// Lock-free, a step for each parent (for each pair of them, up to 32) and each of their values; allocates beyond
+    /// 32 parents, for the values of several, and where the pool of nodes is empty.
     ///
     /// # Panics
     ///
@@ -117,14 +189,19 @@ impl Context {
     /// assert!(!server.is_done());
     /// ```
     pub fn merge<'a>(parents: impl IntoIterator<Item = &'a Self>) -> (Self, CancelGuard) {
-        match Handle::merge(parents.into_iter().map(|parent| &parent.node)) {
-            Some(node) => {
-                monitor::created();
-                let guard = CancelGuard::new(node.clone());
-                (Self { node }, guard)
-            }
-            None => Self::background().with_cancel(),
-        }
+        let mut values = MergingValues::default();
+        let node = Handle::merge(parents.into_iter().map(|parent| {
+            values.add(&parent.values);
+            &parent.node
+        }));
+        let values = values.finish();
+        let Some(node) = node else {
+            let node = Handle::BACKGROUND;
+            return Self { values, node }.with_cancel();
+        };
+        monitor::created();
+        let guard = CancelGuard::new(node.clone());
+        (Self { values, node }, guard)
     }
 
     /// Whether it is done. Wait-free: one load, no allocation, no system call.
@@ -183,11 +260,18 @@ impl Context {
     }
 
     pub(crate) const fn of(node: Handle) -> Self {
-        Self { node }
+        Self {
+            values: Values::NONE,
+            node,
+        }
     }
 
     pub(crate) const fn node(&self) -> &Handle {
         &self.node
+    }
+
+    pub(crate) const fn values(&self) -> &Values {
+        &self.values
     }
 }
 

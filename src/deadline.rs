@@ -80,10 +80,10 @@ impl Context {
     }
 
     fn with_due(&self, due: Due, cause: Option<Cause>) -> (Self, CancelGuard) {
-        let (node, guard, unused) = self.node().derive_timed(due, cause);
+        let (node, guard, unused) = self.node().derive_timed(due, cause, self.values().place());
         monitor::created();
         contain(|| drop(unused));
-        (Self::of(node), CancelGuard::new(guard))
+        (self.with_node(node), CancelGuard::new(guard))
     }
 
     /// When it will be done at the latest: the earlier of its own deadline and its parent's, as it was asked for, to the

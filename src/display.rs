@@ -1,6 +1,7 @@
 //! How a context prints: the derivations that led to it, in order, the middle left out past a bound.
 
 use crate::context::Context;
+use crate::raw::time::Time;
 use crate::raw::view::{NodeView, View};
 use std::fmt;
 
@@ -10,29 +11,104 @@ const PARTS: usize = 64;
 /// Merges inside merges printed of a context with more parts than that, at the most.
 const NESTED: usize = 4;
 
-/// `context.Background.WithCancel`: the derivations that led here, in order. `context.Merge(…, …)` for a merged one,
-/// with those of its parents that can be done. Past 64 parts the middle is left out, with its count. A step for each
-/// level; allocates.
+/// `context.Background.WithCancel.WithValue(user)`: the derivations that led here, in order. `context.Merge(…, …)` for
+/// a merged one, with those of its parents that can be done or have an engine of their own; then the values it has from all of them, then what was
+/// derived from it. Past 64 parts the middle is left out, with its count. A step for each level; allocates.
+///
+/// A deadline of its own prints with the time that is left by the clock of its engine, `WithDeadline(in 1.5s)`, or that has
+/// passed since, `WithDeadline(1.5s ago)`.
+///
+/// Of values only the names of the keys are printed, as they are. A set that was shadowed may be missing where many
+/// came after it, and always where its context was merged.
 impl fmt::Display for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.node().view(), f)
+        let sets = self.values().path();
+        write_whole(f, Parts::new(self.node().view(), &sets))
     }
 }
 
 impl fmt::Display for View<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut left = PARTS;
-        if fits(*self, &mut left) {
-            write(f, *self, usize::MAX, PARTS)
-        } else {
-            write(f, *self, PARTS, NESTED)
+        write_whole(f, Parts::new(*self, &[]))
+    }
+}
+
+fn write_whole(f: &mut fmt::Formatter<'_>, parts: Parts<'_>) -> fmt::Result {
+    let mut left = PARTS;
+    if fits(parts, &mut left) {
+        write(f, parts, usize::MAX, PARTS)
+    } else {
+        write(f, parts, PARTS, NESTED)
+    }
+}
+
+/// One derivation.
+#[derive(Clone, Copy)]
+enum Part {
+    Cancel,
+    /// The deadline, and the present.
+    Deadline(Time, Time),
+    Value(&'static str),
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancel => f.write_str(".WithCancel"),
+            Self::Deadline(deadline, now) if now < deadline => {
+                write!(f, ".WithDeadline(in {:?})", deadline.since(*now))
+            }
+            Self::Deadline(deadline, now) => {
+                write!(f, ".WithDeadline({:?} ago)", now.since(*deadline))
+            }
+            Self::Value(name) => write!(f, ".WithValue({name})"),
         }
     }
 }
 
-/// Whether all derivations of a view, those of merged parents with them, are within what is left.
-fn fits(view: View<'_>, left: &mut usize) -> bool {
-    let (origin, derivations) = derivations(view);
+/// The derivations up to where the chain starts, the newest first: of two the one with the larger place is the newer.
+#[derive(Clone, Copy)]
+struct Parts<'a> {
+    view: View<'a>,
+    /// Place and name of each value set, the newest first.
+    sets: &'a [(u32, &'static str)],
+}
+
+impl<'a> Parts<'a> {
+    fn new(view: View<'a>, sets: &'a [(u32, &'static str)]) -> Self {
+        Self { view, sets }
+    }
+}
+
+impl Iterator for Parts<'_> {
+    type Item = Part;
+
+    fn next(&mut self) -> Option<Part> {
+        let set = self.sets.first();
+        match self.view {
+            View::Node(node)
+                if !node.is_merged()
+                    && !node.is_background()
+                    && set.is_none_or(|&(place, _)| node.place() > place) =>
+            {
+                self.view = node.parent();
+                Some(match node.deadline() {
+                    Some((deadline, now)) => Part::Deadline(deadline, now),
+                    None => Part::Cancel,
+                })
+            }
+            _ => {
+                let &(_, name) = set?;
+                self.sets = &self.sets[1..];
+                Some(Part::Value(name))
+            }
+        }
+    }
+}
+
+/// Whether all parts, those of merged parents with them, are within what is left.
+fn fits(parts: Parts<'_>, left: &mut usize) -> bool {
+    let (origin, derivations) = derivations(parts);
     let Some(rest) = left.checked_sub(derivations) else {
         return false;
     };
@@ -45,7 +121,7 @@ fn fits(view: View<'_>, left: &mut usize) -> bool {
                 *left -= 1;
                 parents
                     .into_iter()
-                    .all(|parent| fits(View::Node(parent), left))
+                    .all(|parent| fits(Parts::new(View::Node(parent), &[]), left))
             }
         }
     }
@@ -62,8 +138,13 @@ impl fmt::Debug for Context {
 }
 
 /// `budget`: how many derivations may be printed, `merges`: how many merges one inside the other.
-fn write(f: &mut fmt::Formatter<'_>, view: View<'_>, budget: usize, merges: usize) -> fmt::Result {
-    let (origin, derivations) = derivations(view);
+fn write(
+    f: &mut fmt::Formatter<'_>,
+    parts: Parts<'_>,
+    budget: usize,
+    merges: usize,
+) -> fmt::Result {
+    let (origin, derivations) = derivations(parts);
     let budget = match origin {
         Origin::Background => {
             f.write_str("context.Background")?;
@@ -81,14 +162,21 @@ fn write(f: &mut fmt::Formatter<'_>, view: View<'_>, budget: usize, merges: usiz
     };
     let shown = derivations.min(budget);
     let left_out = derivations - shown;
-    for _ in 0..shown / 2 {
-        f.write_str(".WithCancel")?;
+    let (oldest, newest) = (shown / 2, shown - shown / 2);
+    let mut kept: Vec<_> = parts
+        .enumerate()
+        .filter(|&(index, _)| index < newest || index >= newest + left_out)
+        .map(|(_, part)| part)
+        .collect();
+    kept.reverse();
+    for (index, part) in kept.iter().enumerate() {
+        if index == oldest && left_out > 0 {
+            write!(f, ".[{left_out} more]")?;
+        }
+        write!(f, "{part}")?;
     }
-    if left_out > 0 {
+    if kept.is_empty() && left_out > 0 {
         write!(f, ".[{left_out} more]")?;
-    }
-    for _ in shown / 2..shown {
-        f.write_str(".WithCancel")?;
     }
     Ok(())
 }
@@ -111,7 +199,8 @@ fn write_merge(
         if index > 0 {
             f.write_str(", ")?;
         }
-        write(f, View::Node(*parent), (budget / shown).max(1), merges - 1)?;
+        let parts = Parts::new(View::Node(*parent), &[]);
+        write(f, parts, (budget / shown).max(1), merges - 1)?;
     }
     if left_out > 0 {
         let comma = if shown > 0 { ", " } else { "" };
@@ -127,18 +216,14 @@ enum Origin<'a> {
 }
 
 /// Where a chain of derivations starts, and how long it is.
-fn derivations(mut view: View<'_>) -> (Origin<'_>, usize) {
-    let mut count = 0;
-    loop {
-        view = match view {
-            View::Background => return (Origin::Background, count),
-            View::Todo => return (Origin::Todo, count),
-            View::Node(node) if node.is_background() => return (Origin::Background, count),
-            View::Node(node) if node.is_merged() => return (Origin::Merge(node), count),
-            View::Node(node) => {
-                count += 1;
-                node.parent()
-            }
-        };
-    }
+fn derivations(parts: Parts<'_>) -> (Origin<'_>, usize) {
+    let mut rest = parts;
+    let count = rest.by_ref().count();
+    let origin = match rest.view {
+        View::Background => Origin::Background,
+        View::Todo => Origin::Todo,
+        View::Node(node) if node.is_background() => Origin::Background,
+        View::Node(node) => Origin::Merge(node),
+    };
+    (origin, count)
 }

@@ -43,6 +43,12 @@
 //! | crossbeam's `select!` | [`done_channel`](Context::done_channel) |
 //! | a mio loop | `mio::Notifier`, feature `mio` |
 //!
+//! # Values
+//!
+//! What belongs to a request and goes where it goes: its user, its trace. A [`Key`] is a static of one type;
+//! [`with_value`](Context::with_value) sets it for what is derived from there on, [`value`](Context::value) looks it up
+//! in the same time at any depth. Values are never printed: they can be secrets.
+//!
 //! # What holds
 //!
 //! * When a cancel returns, everything derived before it, at any depth and by whatever thread, is done; also where
@@ -54,9 +60,13 @@
 //! * No operation waits for another thread: one that is stopped anywhere inside this library keeps no other from
 //!   creating, cancelling, dropping or looking at any context. There are no locks and no spinning on these paths.
 //!   Outside the promise, because not ours: the allocator, the kernel, an executor's wakers, crossbeam's channels.
-//! * Nothing recurses: a chain or a fan of a million contexts is cancelled and dropped on a small stack. (A cause that
-//!   holds a context whose cause holds a context, and so on, is dropped as deep as it was nested: that is its owner's.)
-//! * A panic in a waker, or in the drop of a cause, is left to the panic hook; the cancel goes on and skips nothing.
+//! * Nothing recurses: a chain or a fan of a million contexts is cancelled and dropped on a small stack. (A cause or a
+//!   value that holds a context whose cause holds a context, and so on, is dropped as deep as it was nested: that is its
+//!   owner's.)
+//! * A value is dropped with the last context that can see it. One that was shadowed may stay until the last that was
+//!   derived through it goes; setting one key in a loop keeps at most 64 of them.
+//! * A panic in a waker, or in the drop of a cause or a value, is left to the panic hook; what was under way goes on and
+//!   skips nothing.
 //!
 //! # Bad input
 //!
@@ -68,6 +78,7 @@
 //! | a cancel from inside a waker | allowed, of any context |
 //! | a context dropped from inside a waker | allowed, the last handle too |
 //! | a forgotten [`Done`] | its entry and its node are never freed; nobody else pays |
+//! | two keys of one name | two keys |
 //! | a forgotten guard or context | its node, and what that keeps, is never freed |
 //! | more than 2^30 handles on one context | the process aborts, as with `Arc` |
 //!
@@ -84,6 +95,7 @@ mod display;
 mod done;
 mod engine;
 mod error;
+mod key;
 mod local;
 #[cfg(feature = "mio")]
 pub mod mio;
@@ -102,6 +114,7 @@ pub use context::Context;
 pub use done::Done;
 pub use engine::{Driver, Engine, EngineBuilder, ManualClock};
 pub use error::{EngineStopped, Error};
+pub use key::Key;
 pub use run::Run;
 pub use sleep::Sleep;
 

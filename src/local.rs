@@ -24,6 +24,7 @@ static SLOTS: [[AtomicUsize; tuning::DEPOT]; CLASSES] =
 static MAGAZINES: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 static STRIPES: AtomicUsize = AtomicUsize::new(0);
+static KEYS: AtomicUsize = AtomicUsize::new(0);
 
 fn depot(class: usize) -> Depot<'static> {
     Depot::new(&SLOTS[class], &MAGAZINES[class])
@@ -293,4 +294,33 @@ pub(crate) fn is_contended() -> bool {
         }
         contended
     })
+}
+
+/// A number that no key has yet, from 1.
+pub(crate) fn next_key() -> usize {
+    KEYS.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+/// Bytes for what is no block, from the allocator.
+///
+/// # Safety
+///
+/// The layout is not empty.
+pub(crate) unsafe fn allocate_bytes(layout: Layout) -> *mut u8 {
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { std::alloc::alloc(layout) };
+    if bytes.is_null() {
+        handle_alloc_error(layout);
+    }
+    bytes
+}
+
+/// Gives them back.
+///
+/// # Safety
+///
+/// They came from [`allocate_bytes`] with this layout, and nobody uses them.
+pub(crate) unsafe fn free_bytes(bytes: *mut u8, layout: Layout) {
+    // SAFETY: the caller's promise.
+    unsafe { std::alloc::dealloc(bytes, layout) };
 }

@@ -32,6 +32,10 @@ pub(crate) const LINKS_MAX: usize = (1 << 20) - 1;
 /// only leaking handles in a loop gets there.
 pub(crate) const HANDLES_MAX: usize = 1 << 30;
 
+/// Sets before one on a path of values, at the most; the next one is flat. Arbitrary between 16 and 60: below, the
+/// values that a flat node holds show in the cost of a set; above, a loop keeps more shadowed ones than the 64 promised.
+pub(crate) const VALUES_MAX: u32 = 32;
+
 /// Slots of a nursery's stripe (16 KiB): the deadlines one core may have ahead before they go to the wheel. A server that
 /// works at a thousand requests a core at a time is at its limit for other reasons.
 pub(crate) const NURSERY: usize = 1_024;

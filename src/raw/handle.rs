@@ -46,11 +46,19 @@ impl Handle {
         (self.0 > TODO).then(|| ptr::with_exposed_provenance_mut(self.0))
     }
 
-    /// A child with two handles. Lock-free.
-    #[inline]
-    pub(crate) fn derive(&self) -> (Self, Self) {
+    /// Of its node; 0 of a background.
+    pub(crate) fn place(&self) -> u32 {
         // SAFETY: `self` is a handle of it.
-        let node = unsafe { self.under().derive(Plan::new(Kind::Cancel, 2)) };
+        self.node()
+            .map_or(0, |node| unsafe { Node::at(node) }.entry().place())
+    }
+
+    /// A child with two handles, of a context whose values have that place. Lock-free.
+    #[inline]
+    pub(crate) fn derive(&self, values_place: u32) -> (Self, Self) {
+        let plan = Plan::new(Kind::Cancel, 2).after(values_place);
+        // SAFETY: `self` is a handle of it.
+        let node = unsafe { self.under().derive(plan) };
         // SAFETY: the node was made with two handles.
         unsafe { (Self::from_node(node), Self::from_node(node)) }
     }
@@ -61,9 +69,11 @@ impl Handle {
         &self,
         due: Due,
         cause: Option<Cause>,
+        values_place: u32,
     ) -> (Self, Self, Option<Cause>) {
+        let plan = Plan::new(Kind::Cancel, 2).after(values_place);
         // SAFETY: `self` is a handle of it.
-        let (node, unused) = unsafe { timers::derive(self.under(), due, 2, cause) };
+        let (node, unused) = unsafe { timers::derive(self.under(), due, plan, cause) };
         // SAFETY: the node was made with two handles.
         unsafe { (Self::from_node(node), Self::from_node(node), unused) }
     }

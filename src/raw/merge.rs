@@ -47,6 +47,7 @@ impl Merging {
     /// The caller has a handle of `parent`.
     pub(crate) unsafe fn add(&mut self, parent: *mut Node) {
         if self.node.is_null() {
+            // Where the values of its parents stand does not matter: all that comes after it comes after them too.
             // SAFETY: the caller's promise.
             self.node = unsafe { tree::derive(parent, Plan::new(Kind::Merged, 1)) };
             self.parents = 1;

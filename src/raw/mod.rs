@@ -81,6 +81,7 @@
 //! | [`turn`] | firing what is due |
 //! | [`timers`] | nodes with a deadline, and the thread that serves them |
 //! | [`engine`] | engines of one's own |
+//! | [`values`] | values and their keys; it names none of the others |
 //! | [`view`], [`handle`], [`waiting`] | the safe face of it all |
 //!
 //! `entry`, `stripes`, `slot`, `core`, `nursery`, `wheel` and `node` name each other's types in pointers: a record is one
@@ -106,6 +107,7 @@ pub(crate) mod time;
 pub(crate) mod timers;
 pub(crate) mod tree;
 pub(crate) mod turn;
+pub(crate) mod values;
 pub(crate) mod view;
 pub(crate) mod waiting;
 pub(crate) mod waits;

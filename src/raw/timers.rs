@@ -78,7 +78,7 @@ impl Under {
 pub(crate) unsafe fn derive(
     under: Under,
     due: Due,
-    handles: usize,
+    plan: Plan,
     cause: Option<Cause>,
 ) -> (*mut Node, Option<Cause>) {
     // SAFETY: the caller's promise, here and below.
@@ -87,11 +87,16 @@ pub(crate) unsafe fn derive(
     let deadline = due.from(now);
     if deadline >= inherited {
         // SAFETY: as above.
-        let node = unsafe { under.derive(Plan::new(Kind::Cancel, handles)) };
+        let node = unsafe { under.derive(plan) };
         return (node, cause);
     }
+    let plan = Plan {
+        kind: Kind::Deadline,
+        deadline,
+        ..plan
+    };
     // SAFETY: as above.
-    unsafe { timed(under, core, Kind::Deadline, deadline, now, handles, cause) }
+    unsafe { timed(under, core, plan, now, cause) }
 }
 
 /// A node that is done when the time has come, or when what it is under is, or when its engine is stopped.
@@ -103,8 +108,12 @@ pub(crate) unsafe fn sleep(under: Under, due: Due) -> *mut Node {
     // SAFETY: the caller's promise, here and below.
     let core = unsafe { under.core() };
     let now = core.now();
+    let plan = Plan {
+        deadline: due.from(now),
+        ..Plan::new(Kind::Sleep, 1)
+    };
     // SAFETY: as above.
-    unsafe { timed(under, core, Kind::Sleep, due.from(now), now, 1, None) }.0
+    unsafe { timed(under, core, plan, now, None) }.0
 }
 
 impl Due {
@@ -122,16 +131,11 @@ impl Due {
 unsafe fn timed(
     under: Under,
     core: &Core,
-    kind: Kind,
-    deadline: Time,
+    mut plan: Plan,
     now: Time,
-    handles: usize,
     cause: Option<Cause>,
 ) -> (*mut Node, Option<Cause>) {
-    let mut plan = Plan {
-        deadline,
-        ..Plan::new(kind, handles)
-    };
+    let deadline = plan.deadline;
     let mut failed = None;
     // SAFETY: the caller's promise.
     if deadline == Time::NEVER || unsafe { under.is_done() } {

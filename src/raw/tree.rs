@@ -20,6 +20,8 @@ use crate::local;
 pub(crate) struct Plan {
     pub(crate) kind: Kind,
     pub(crate) handles: usize,
+    /// The place of the values it comes after.
+    pub(crate) after: u32,
     /// Its own, of a timed kind; others have their parent's.
     pub(crate) deadline: Time,
     /// It is about to be armed.
@@ -34,10 +36,16 @@ impl Plan {
         Self {
             kind,
             handles,
+            after: 0,
             deadline: Time::NEVER,
             armed: false,
             end: None,
         }
+    }
+
+    /// For a context whose values have that place.
+    pub(crate) const fn after(self, after: u32) -> Self {
+        Self { after, ..self }
     }
 
     fn pins(&self) -> Pins {
@@ -48,7 +56,14 @@ impl Plan {
 /// A child of a background.
 pub(crate) fn root(background: Parent, core: *const Core, plan: Plan) -> *mut Node {
     let state = State::new(plan.handles, plan.pins());
-    let node = Node::allocate(plan.kind, background, 1, state, core, plan.deadline);
+    let node = Node::allocate(
+        plan.kind,
+        background,
+        plan.after.saturating_add(1),
+        state,
+        core,
+        plan.deadline,
+    );
     if let Some(end) = plan.end {
         // SAFETY: new, and seen by nobody else.
         unsafe { Node::at(node) }.state().end_unpublished(end);
@@ -77,7 +92,7 @@ pub(crate) unsafe fn derive(parent: *mut Node, plan: Plan) -> *mut Node {
     let node = Node::allocate(
         plan.kind,
         at,
-        this.entry().place().saturating_add(1),
+        this.entry().place().max(plan.after).saturating_add(1),
         State::new(plan.handles, pins),
         this.core(),
         if plan.kind.is_timed() {

@@ -1,6 +1,6 @@
 //! Memory, counted by the allocator itself: nothing is left of what is gone, and a steady state allocates nothing.
 
-use ripcord::{CancelGuard, Context, Error};
+use ripcord::{CancelGuard, Context, Error, Key};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::future::Future;
@@ -416,5 +416,68 @@ fn a_cause_is_allocated_by_whoever_makes_it_and_never_again() {
             );
         });
         assert_eq!(made, 0);
+    });
+}
+
+static NUMBER: Key<u64> = Key::new("number");
+static TEXT: Key<&str> = Key::new("text");
+
+#[test]
+fn a_value_is_one_allocation_a_set_at_any_depth() {
+    counted(|| {
+        let before = live();
+        let mut ctx = Context::background();
+        for round in 0..1_000 {
+            let made = allocations(|| ctx = ctx.with_value(&NUMBER, round));
+            assert_eq!(made, 1);
+            assert_eq!(allocations(|| ctx = ctx.with_value(&TEXT, "x")), 1);
+        }
+        assert_within(SLACK, before);
+        let free = allocations(|| {
+            assert_eq!(ctx.value(&NUMBER), Some(&999));
+            black_box((ctx.clone(), ctx.without_cancel()));
+        });
+        assert_eq!(free, 0);
+        drop(ctx);
+        assert_within(0, before);
+    });
+}
+
+#[test]
+#[cfg_attr(
+    ripcord_no_pool,
+    ignore = "with the pool off every node is an allocation"
+)]
+fn values_that_are_only_handed_on_allocate_nothing() {
+    counted(|| {
+        let root = Context::background().with_value(&NUMBER, 1);
+        let (root, _guard) = root.with_value(&TEXT, "x").with_cancel();
+        let made = steady(|| {
+            let (ctx, _guard) = root.with_cancel();
+            let (merged, _merged_guard) = Context::merge([&ctx, &root, &Context::background()]);
+            assert_eq!(merged.value(&NUMBER), Some(&1));
+        });
+        assert_eq!(made, 0);
+    });
+}
+
+#[test]
+fn values_set_shadowed_and_merged_in_a_loop_leave_nothing() {
+    counted(|| {
+        let (root, _guard) = Context::background().with_cancel();
+        let other = Context::background().with_value(&TEXT, "x");
+        let before = live();
+        let mut ctx = root.clone();
+        for round in 0..scaled(1_000_000) as u64 {
+            ctx = ctx.with_value(&NUMBER, round);
+            if round % 8 == 0 {
+                let (merged, guard) = Context::merge([&ctx, &other]);
+                drop(guard.disarm());
+                ctx = merged.without_cancel();
+            }
+        }
+        assert_within(SLACK, before);
+        drop(ctx);
+        assert_within(STOCK, before);
     });
 }

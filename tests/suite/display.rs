@@ -187,3 +187,28 @@ fn debug_says_something_of_every_handle() {
     );
     assert!(all[0].contains("context.Background.WithCancel"));
 }
+
+#[test]
+fn a_deadline_prints_what_is_left_and_then_what_has_passed() {
+    static USER: ripcord::Key<&str> = ripcord::Key::new("user_id");
+    let (engine, clock) = ripcord::Engine::builder()
+        .manual_clock()
+        .expect("it needs no thread");
+    let (child, _guard) = engine.background().with_cancel();
+    let (ctx, _ctx_guard) = child
+        .with_value(&USER, "secret")
+        .with_timeout(std::time::Duration::from_millis(1_500));
+    let (longer, _longer_guard) = ctx.with_timeout(std::time::Duration::from_secs(60));
+    let _nap = ctx.sleep(std::time::Duration::from_secs(1));
+    assert_eq!(
+        ctx.to_string(),
+        "context.Background.WithCancel.WithValue(user_id).WithDeadline(in 1.5s)"
+    );
+    assert_eq!(longer.to_string(), format!("{ctx}.WithCancel"));
+    clock.advance(std::time::Duration::from_secs(3));
+    assert_eq!(
+        ctx.to_string(),
+        "context.Background.WithCancel.WithValue(user_id).WithDeadline(1.5s ago)"
+    );
+    assert!(!format!("{ctx:?}").contains("secret"));
+}

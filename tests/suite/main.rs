@@ -14,4 +14,5 @@ mod races;
 mod threads;
 mod token;
 mod traits;
+mod values;
 mod waits;

@@ -1,0 +1,223 @@
+//! The node behind a set: its two counts, and its bytes.
+
+use super::Tag;
+use super::map::{Map, Table};
+use crate::local;
+use crate::sync::{Alive, AtomicUsize, Ordering, contain};
+use std::alloc::Layout;
+use std::{mem, ptr};
+
+/// One value set, or a merge; the value is behind it, the map in front.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct ValueNode {
+    chain: AtomicUsize,
+    holders: AtomicUsize,
+    /// Null: flat, or the first.
+    pub(super) previous: *mut ValueNode,
+    /// Drops the value and frees the bytes.
+    free: unsafe fn(*mut ValueNode),
+    map: Map,
+    /// One more than the larger place of what it was derived from; saturates.
+    pub(super) place: u32,
+    /// Nodes before it on its path.
+    pub(super) before: u32,
+    alive: Alive,
+    /// `None`: a merge. Beside the value, for they are looked at together.
+    pub(super) key: Option<&'static Tag>,
+}
+
+/// A node with its value.
+#[repr(C)]
+pub(super) struct Typed<T> {
+    node: ValueNode,
+    pub(super) value: T,
+}
+
+impl ValueNode {
+    /// # Safety
+    ///
+    /// The caller has a count of the node, or knows who has, for as long as it uses the answer.
+    #[inline(always)]
+    pub(super) unsafe fn at<'a>(node: *mut Self) -> &'a Self {
+        // SAFETY: the caller's promise.
+        let this = unsafe { &*node };
+        this.alive.check();
+        this
+    }
+
+    /// # Safety
+    ///
+    /// As [`at`](Self::at).
+    #[inline(always)]
+    pub(super) unsafe fn table<'a>(node: *mut Self) -> Table<'a> {
+        // SAFETY: the caller's promise; a node is made with the words of its map, and they are filled before anybody
+        // else has it.
+        unsafe { Table::new(node, Self::at(node).map) }
+    }
+
+    /// The id of a node in a map.
+    ///
+    /// # Safety
+    ///
+    /// As [`at`](Self::at).
+    pub(super) unsafe fn id(node: *mut Self) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { Self::at(node) }.key.map_or(0, Tag::id)
+    }
+
+    /// # Safety
+    ///
+    /// The caller has a chain count of the node.
+    pub(super) unsafe fn acquire_chain(node: *mut Self) {
+        // SAFETY: the caller's promise.
+        acquire(&unsafe { Self::at(node) }.chain);
+    }
+
+    /// Makes a flat node a holder of what its map names.
+    ///
+    /// # Safety
+    ///
+    /// The node is new and the caller's, and its entries are kept meanwhile.
+    pub(super) unsafe fn hold_all(node: *mut Self) {
+        // SAFETY: the caller's promise.
+        for entry in unsafe { Self::table(node) }.iter() {
+            if entry != node {
+                // SAFETY: the caller's promise.
+                acquire(&unsafe { Self::at(entry) }.holders);
+            }
+        }
+    }
+
+    /// The end of a chain count: all that was kept for the path is let go, and so up the path. A loop.
+    ///
+    /// # Safety
+    ///
+    /// The caller has brought the chain count of the node to 0.
+    #[cold]
+    unsafe fn chain_ended(node: *mut Self) {
+        let mut node = node;
+        loop {
+            // SAFETY: the holder that stood for the chain is ours.
+            let previous = unsafe { Self::at(node) }.previous;
+            if previous.is_null() {
+                // SAFETY: as above.
+                for entry in unsafe { Self::table(node) }.iter() {
+                    if entry != node {
+                        // SAFETY: a flat node, whose holder of the entry is ours now.
+                        unsafe { Self::release_holder(entry) };
+                    }
+                }
+            }
+            // SAFETY: as above, and given up here.
+            unsafe { Self::release_holder(node) };
+            // SAFETY: the chain count that the node had of it is ours now.
+            if previous.is_null() || !release(&unsafe { Self::at(previous) }.chain) {
+                return;
+            }
+            node = previous;
+        }
+    }
+
+    /// Gives up a chain count; the last lets go what it kept.
+    ///
+    /// # Safety
+    ///
+    /// The chain count is the caller's.
+    #[inline]
+    pub(super) unsafe fn release_chain(node: *mut Self) {
+        // SAFETY: the caller's promise.
+        if release(&unsafe { Self::at(node) }.chain) {
+            // SAFETY: it was the last.
+            unsafe { Self::chain_ended(node) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// A holder of the node is the caller's, and given up here.
+    unsafe fn release_holder(node: *mut Self) {
+        // SAFETY: the caller's promise.
+        let this = unsafe { Self::at(node) };
+        if release(&this.holders) {
+            // SAFETY: it was the last, and a node that nobody holds is on nobody's path and in nobody's map.
+            unsafe { (this.free)(node) };
+        }
+    }
+}
+
+/// One more of a count, from one that exists. Aborts on overflow.
+///
+/// ORDERING: Relaxed as in `Arc`: the new one comes from one that keeps the node.
+#[inline(always)]
+fn acquire(count: &AtomicUsize) {
+    if count.fetch_add(1, Ordering::Relaxed) > isize::MAX.cast_unsigned() {
+        std::process::abort();
+    }
+}
+
+/// One less; `true`: it was the last. By the count alone: the node may be gone before this returns.
+///
+/// ORDERING: Release so that who lets go sees every use of what the count kept, Acquire for that one.
+#[inline(always)]
+fn release(count: &AtomicUsize) -> bool {
+    count.fetch_sub(1, Ordering::AcqRel) == 1
+}
+
+impl<T> Typed<T> {
+    /// The bytes, and where in them the node is.
+    fn layout(map: Map) -> (Layout, usize) {
+        Layout::array::<usize>(map.words())
+            .and_then(|words| words.extend(Layout::new::<Self>()))
+            .expect("what is addressed fits the address space")
+    }
+
+    /// A node with one chain count, and words for its map that are to be filled.
+    pub(super) fn allocate(
+        previous: *mut ValueNode,
+        map: Map,
+        place: u32,
+        before: u32,
+        key: Option<&'static Tag>,
+        value: T,
+    ) -> *mut ValueNode {
+        let (layout, offset) = Self::layout(map);
+        let node = ValueNode {
+            chain: AtomicUsize::new(1),
+            holders: AtomicUsize::new(1),
+            previous,
+            free: Self::free,
+            map,
+            place,
+            before,
+            alive: Alive::new(),
+            key,
+        };
+        // SAFETY: a node is in it, so the layout is not empty; the bytes are new, and the node's place in them aligned.
+        unsafe {
+            let typed = local::allocate_bytes(layout).add(offset).cast::<Self>();
+            typed.write(Self { node, value });
+            typed.cast()
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The node is a `Self`, and the caller's alone.
+    unsafe fn free(node: *mut ValueNode) {
+        let typed = node.cast::<Self>();
+        // SAFETY: the caller's promise.
+        let map = unsafe { ValueNode::at(node) }.map;
+        let (layout, offset) = Self::layout(map);
+        if mem::needs_drop::<T>() {
+            // SAFETY: the caller's promise; a panic leaves it dropped as far as it can be.
+            contain(|| unsafe { ptr::drop_in_place(&raw mut (*typed).value) });
+        }
+        // SAFETY: the caller's promise; it came from `allocate`.
+        unsafe {
+            (*node).alive.end();
+            ptr::drop_in_place(node);
+            local::free_bytes(node.cast::<u8>().sub(offset), layout);
+        }
+    }
+}
