@@ -1,8 +1,9 @@
-//! Cancellation, causes and merged lifetimes in one cheap handle that goes through every layer: async code on any
-//! runtime, blocking threads, crossbeam `select!` and mio loops alike.
+//! Cancellation, deadlines and request-scoped values in one cheap handle that goes through every layer: async code on
+//! any runtime, blocking threads, crossbeam `select!` and mio loops alike.
 //!
 //! A [`Context`] is a position in a tree. [`with_cancel`](Context::with_cancel) derives a child and the guard that
-//! cancels it; what ends a context ends all that was derived from it, before the call returns. Looking is one load;
+//! cancels it, [`with_timeout`](Context::with_timeout) one that ends by itself, [`with_value`](Context::with_value) one that
+//! carries something; what ends a context ends all that was derived from it, before the call returns. Looking is one load;
 //! deriving and dropping a child takes three atomic operations, four where it has siblings, however many threads do it on
 //! one parent.
 //!
@@ -38,10 +39,18 @@
 //! | where | how |
 //! |---|---|
 //! | a loop | [`check`](Context::check), [`is_done`](Context::is_done), [`err`](Context::err) |
-//! | async | [`done`](Context::done), on any runtime |
-//! | a thread | [`wait`](Context::wait) |
+//! | async | [`done`](Context::done), [`run`](Context::run), [`sleep`](Context::sleep), on any runtime |
+//! | a thread | [`wait`](Context::wait), [`wait_timeout`](Context::wait_timeout), [`blocking_sleep`](Context::blocking_sleep) |
 //! | crossbeam's `select!` | [`done_channel`](Context::done_channel) |
 //! | a mio loop | `mio::Notifier`, feature `mio` |
+//! | not at all | [`after_func`](Context::after_func), a function that is run on another thread |
+//!
+//! # Deadlines
+//!
+//! The first deadline starts a thread that serves the whole process and sleeps while nothing is due. A deadline that is
+//! over before it comes near, as most are, costs two atomic operations on a line of its core's and a reading of the
+//! clock. A program can keep time by an [`Engine`] of its own: with a thread, with a [`Driver`] in its own loop, or, in
+//! tests, with a [`ManualClock`]. What is derived from an engine's background uses that engine.
 //!
 //! # Values
 //!
@@ -56,16 +65,23 @@
 //! * States are set in the whole subtree first; wakers, channels and threads are told after, by the thread that
 //!   cancelled, before its call returns. A woken task never sees a live descendant.
 //! * The first reason wins: `err` and `cause` agree and never change.
-//! * Cancelling or dropping a child takes it off its parent at once. Nothing is kept for what is gone.
+//! * A child's deadline is the earlier of its own and its parent's. A deadline never fires early, fires without anyone
+//!   looking (on a driven or manual engine: in `turn` and `advance`, and only there), and at the instant itself where the
+//!   clock stands exactly on it. Looking reads no clock: it says what has fired, not what is due.
+//! * A function given to `after_func` runs once, never inside a `cancel`; one that blocks for ever holds up no deadline
+//!   and no other callback, up to the 500 threads they share.
+//! * Cancelling or dropping a child takes it off its parent at once. Nothing is kept for what is gone. In a steady state
+//!   a context with its timer and its waits allocates nothing, a value once.
 //! * No operation waits for another thread: one that is stopped anywhere inside this library keeps no other from
-//!   creating, cancelling, dropping or looking at any context. There are no locks and no spinning on these paths.
-//!   Outside the promise, because not ours: the allocator, the kernel, an executor's wakers, crossbeam's channels.
+//!   creating, cancelling, dropping or looking at any context, from waiting, or from being woken by a cancel of another or
+//!   by a deadline. There are no locks and no spinning on these paths. Outside the promise, because not ours: the
+//!   allocator, the kernel, an executor's wakers, crossbeam's channels, the body of a callback.
 //! * Nothing recurses: a chain or a fan of a million contexts is cancelled and dropped on a small stack. (A cause or a
 //!   value that holds a context whose cause holds a context, and so on, is dropped as deep as it was nested: that is its
 //!   owner's.)
 //! * A value is dropped with the last context that can see it. One that was shadowed may stay until the last that was
 //!   derived through it goes; setting one key in a loop keeps at most 64 of them.
-//! * A panic in a waker, or in the drop of a cause or a value, is left to the panic hook; what was under way goes on and
+//! * A panic in a waker, a callback, or the drop of a cause, a value or a closure, is left to the panic hook; what was under way goes on and
 //!   skips nothing.
 //!
 //! # Bad input
@@ -77,7 +93,15 @@
 //! | a guard that outlives its context | works as before; it keeps the node |
 //! | a cancel from inside a waker | allowed, of any context |
 //! | a context dropped from inside a waker | allowed, the last handle too |
-//! | a forgotten [`Done`] | its entry and its node are never freed; nobody else pays |
+//! | a zero timeout, a deadline that has passed | a context that is done already |
+//! | `Duration::MAX`, a deadline more than 292 years ahead | one without a deadline of its own |
+//! | a context that outlives the handle of its engine | works: it keeps the engine |
+//! | a deadline on an engine that was shut down | [`Canceled`](Error::Canceled), with [`EngineStopped`] as cause |
+//! | a timer thread that cannot be started | [`Canceled`](Error::Canceled), with the `std::io::Error` as cause; the next deadline tries again |
+//! | a `turn` or `advance` from inside a waker | the one under way fires what became due, before it returns |
+//! | a panic in a callback | left to the panic hook |
+//! | a deadline after `fork` without `exec`, in the child | does not fire: it has no timer thread; all else works |
+//! | a forgotten [`Done`] or [`Sleep`] | its entry and its node are never freed; nobody else pays |
 //! | two keys of one name | two keys |
 //! | a forgotten guard or context | its node, and what that keeps, is never freed |
 //! | more than 2^30 handles on one context | the process aborts, as with `Arc` |
