@@ -1,6 +1,9 @@
 //! What the types themselves promise: where they may go, how large they are, what an error says.
 
-use ripcord::{CancelGuard, CancelHandle, Cause, Context, Done, Error};
+use ripcord::{
+    AfterFunc, CancelGuard, CancelHandle, Cause, Context, Done, Driver, Engine, EngineBuilder,
+    EngineStopped, Error, Key, ManualClock, Run, Sleep,
+};
 use std::collections::HashSet;
 use std::fmt::{Debug, Display};
 use std::future::Future;
@@ -21,6 +24,51 @@ fn every_type_goes_to_any_thread_and_through_any_panic() {
     goes_anywhere::<Cause>();
     goes_anywhere::<Done>();
     goes_anywhere::<Error>();
+    goes_anywhere::<AfterFunc>();
+    goes_anywhere::<Sleep>();
+    goes_anywhere::<Run<std::future::Ready<()>>>();
+    goes_anywhere::<Engine>();
+    goes_anywhere::<EngineBuilder>();
+    goes_anywhere::<Driver>();
+    goes_anywhere::<ManualClock>();
+    goes_anywhere::<EngineStopped>();
+    // Send and Sync are all that a value is asked for.
+    goes_anywhere::<Key<Box<dyn Fn() + Send + Sync>>>();
+}
+
+/// Every name and shape that callers rely on compiles.
+#[test]
+fn the_fixed_interface_is_there() {
+    use crossbeam_channel::Receiver;
+    use std::convert::Infallible;
+    use std::time::{Duration, Instant};
+
+    static KEY: Key<u32> = Key::new("number");
+
+    let engine: &'static Engine = Engine::global();
+    engine.shutdown();
+    let root: Context = engine.background();
+    let (ctx, guard): (Context, CancelGuard) = root.with_value(&KEY, 7).with_cancel();
+    let _: (Context, CancelGuard) = ctx.with_deadline(Instant::now());
+    let _: (Context, CancelGuard) = ctx.with_timeout(Duration::ZERO);
+    let _: (Context, CancelGuard) = ctx.with_deadline_cause(Instant::now(), Error::Canceled);
+    let _: (Context, CancelGuard) = ctx.with_timeout_cause(Duration::ZERO, io::Error::other("x"));
+    let _: (Context, CancelGuard) = Context::merge([&ctx, &root]);
+    let _: (Context, CancelGuard) = Context::merge(&vec![ctx.clone()]);
+    let _: (Option<Instant>, Option<Duration>) = (ctx.deadline(), ctx.remaining());
+    let _: Option<&u32> = ctx.value(&KEY);
+    let _: Receiver<Infallible> = ctx.done_channel();
+    let _: (Done, Sleep) = (ctx.done(), ctx.sleep(Duration::ZERO));
+    let _: Run<_> = ctx.run(async {});
+    assert_eq!(ctx.wait_timeout(Duration::ZERO), None);
+    assert_eq!(ctx.blocking_sleep(Duration::ZERO), Ok(()));
+    let callback: AfterFunc = ctx.after_func(|| {});
+    assert!(callback.stop() && !callback.stop());
+    assert_eq!((KEY.name(), ctx.child_count()), ("number", 0));
+    let handle: CancelHandle = guard.handle();
+    handle.cancel_with(Cause::msg("enough"));
+    let _: CancelHandle = guard.disarm();
+    assert_eq!(ctx.wait(), Error::Canceled);
 }
 
 #[test]
