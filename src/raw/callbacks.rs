@@ -12,7 +12,7 @@
 //! Called by `waits` and `handle`.
 
 use super::bury;
-use super::entry::{Chain, Entry, Leaving, Limbo, Parent};
+use super::entry::{Entry, Leaving, Parent};
 use super::node::{Callback, Function, Node};
 use super::parker::Parker;
 use super::state::{Announce, End, Pins};
@@ -69,12 +69,7 @@ impl Queue {
 
     /// Gives everything that is pending to callback threads, what came first before what came later.
     pub(crate) fn dispatch(&self) {
-        let mut newest_first = self.pending.take();
-        let mut pending = Chain::<Limbo>::new();
-        while let Some(entry) = newest_first.pop() {
-            // SAFETY: HELD is ours, and the word with it.
-            unsafe { pending.push(entry) };
-        }
+        let mut pending = self.pending.take().reversed();
         while let Some(entry) = pending.pop() {
             let callback = Ours(entry.cast());
             // A pool that cannot take it drops the closure: the callback is let go without having run.

@@ -263,6 +263,16 @@ impl<W: Through> Chain<W> {
         self.top = word.with(|word| unsafe { *word });
         Some(entry)
     }
+
+    /// The one whose first is what was pushed first.
+    pub(crate) fn reversed(mut self) -> Self {
+        let mut reversed = Self::new();
+        while let Some(entry) = self.pop() {
+            // SAFETY: by the promise made to `push` it lives, and its word was this chain's.
+            unsafe { reversed.push(entry) };
+        }
+        reversed
+    }
 }
 
 /// A stack anybody pushes on and one thread takes whole: what removers hand to the owner of a list, and what cancels hand to

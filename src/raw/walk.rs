@@ -89,7 +89,10 @@ pub(crate) unsafe fn expire(due: &Armed, end: End) -> (Ended<'_>, usize) {
             unsafe { walk.below(node) };
         }
     }
-    (walk.finish(None), fired)
+    let mut ended = walk.finish(None);
+    // What was due first is told first.
+    ended.won = ended.won.reversed();
+    (ended, fired)
 }
 
 /// The end that goes with what is in a node's cause slot (R12): whoever finds it filled finishes that one's CAS.

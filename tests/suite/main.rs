@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod common;
+mod deadlines;
 mod deep;
 mod display;
 mod drops;

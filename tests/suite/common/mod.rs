@@ -1,6 +1,6 @@
 //! What the tests share: errors to cancel with, wakers that count, threads that start together and end in time.
 
-use ripcord::{Context, Done, Error};
+use ripcord::{Context, Done, Engine, EngineStopped, Error, ManualClock};
 use std::fmt;
 use std::future::Future;
 use std::hint::spin_loop;
@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Barrier, LazyLock, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// An error that tells one cancellation from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,65 @@ pub(crate) fn assert_canceled(ctx: &Context, why: Option<Reason>) {
         Some(why) => assert_eq!(cause.downcast_ref(), Some(&why)),
         None => assert_eq!(cause.downcast_ref(), Some(&Error::Canceled)),
     }
+}
+
+/// Every way of looking says that its time has come, for that reason; `None`: for no reason given.
+#[track_caller]
+pub(crate) fn assert_expired(ctx: &Context, why: Option<Reason>) {
+    assert!(ctx.is_done(), "{ctx} is live");
+    assert_eq!(ctx.err(), Some(Error::DeadlineExceeded));
+    assert_eq!(ctx.check(), Err(Error::DeadlineExceeded));
+    assert_eq!(ctx.wait(), Error::DeadlineExceeded);
+    assert_eq!(ctx.child_count(), 0, "a done context counts nothing");
+    assert_eq!(
+        poll(&mut ctx.done(), Waker::noop()),
+        Poll::Ready(Error::DeadlineExceeded)
+    );
+    let cause = ctx.cause().expect("a done context has a cause");
+    match why {
+        Some(why) => assert_eq!(cause.downcast_ref(), Some(&why)),
+        None => assert_eq!(cause.downcast_ref(), Some(&Error::DeadlineExceeded)),
+    }
+}
+
+/// Every way of looking says that its engine was shut down before its time had come.
+#[track_caller]
+pub(crate) fn assert_stopped(ctx: &Context) {
+    assert_eq!(ctx.err(), Some(Error::Canceled));
+    assert_eq!(ctx.wait(), Error::Canceled);
+    let cause = ctx.cause().expect("a done context has a cause");
+    assert_eq!(cause.downcast_ref(), Some(&EngineStopped));
+}
+
+/// An engine whose time stands still.
+pub(crate) fn manual() -> (Engine, ManualClock) {
+    Engine::builder()
+        .manual_clock()
+        .expect("it needs no thread")
+}
+
+/// Longer than any test takes.
+pub(crate) const LONG: Duration = Duration::from_secs(3600);
+
+pub(crate) const MS: Duration = Duration::from_millis(1);
+pub(crate) const NS: Duration = Duration::from_nanos(1);
+
+/// Looks until it is so, for thirty seconds at the most: what comes by itself comes late on a busy machine.
+#[track_caller]
+pub(crate) fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "still not: {what}");
+        thread::sleep(MS);
+    }
+}
+
+/// How long something that is certain to come may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Polls any future once, with that waker.
+pub(crate) fn poll_pinned<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut TaskContext::from_waker(waker))
 }
 
 /// Polls once, with that waker.
