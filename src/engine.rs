@@ -148,7 +148,8 @@ impl EngineBuilder {
     }
 
     /// An engine without a thread; `wake` is called when a deadline is armed that is earlier than the loop was told by
-    /// [`next_timeout`](Driver::next_timeout). It runs on the thread that arms, a panic contained.
+    /// [`next_timeout`](Driver::next_timeout), and when enough contexts were dropped that a turn should free them. It runs
+    /// on the thread that arms or drops, a panic contained.
     ///
     /// # Errors
     ///
@@ -173,7 +174,8 @@ impl EngineBuilder {
 }
 
 impl Driver {
-    /// How long the loop may sleep: until the next deadline, and never longer; `None`: there is none. Reads the clock.
+    /// How long the loop may sleep: until the next deadline, and never longer; zero also where a turn has something to free.
+    /// `None`: there is none. Reads the clock.
     /// Lock-free.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Duration> {

@@ -82,7 +82,7 @@ pub(crate) enum Late {
     Stopped,
     /// Take a turn: the clock was moved past the deadline meanwhile.
     Due,
-    /// Sweep: nobody else will come to do it.
+    /// Sweep: nobody may come to do it, while time stands.
     Crowded,
 }
 
@@ -232,12 +232,12 @@ impl Core {
             self.wake();
         }
         match &self.drive {
-            Drive::Thread(_) => None,
+            Drive::Thread(_) | Drive::Loop(_) => None,
             // A store-buffer pair too: who moves the clock then looks at the nursery.
             Drive::Clock(clock) if deadline.word() <= clock.load(Ordering::SeqCst) => {
                 Some(Late::Due)
             }
-            Drive::Loop(_) | Drive::Clock(_) => self.is_crowded().then_some(Late::Crowded),
+            Drive::Clock(_) => self.is_crowded().then_some(Late::Crowded),
         }
     }
 
@@ -253,10 +253,8 @@ impl Core {
             return true;
         }
         // Every one over the mark wakes, for the first may be stopped before it does (R11).
-        if self.nursery.abandon() >= self.sweep_at.load(Ordering::Relaxed)
-            && matches!(self.drive, Drive::Thread(_))
-        {
-            self.parker.wake();
+        if self.nursery.abandon() >= self.sweep_at.load(Ordering::Relaxed) {
+            self.wake();
         }
         false
     }

@@ -110,13 +110,16 @@ impl Timers {
         turn(self.core());
     }
 
-    /// How long it is until something is due; `None`: nothing is. Lock-free.
+    /// How long it is until something is due, or to be swept out; `None`: nothing is. Lock-free.
     pub(crate) fn next_timeout(&self) -> Option<Duration> {
         let core = self.core();
         let next = core.publish_next_wake();
         if core.is_stopped() {
             turn(core);
             return None;
+        }
+        if core.is_crowded() {
+            return Some(Duration::ZERO);
         }
         (next < Time::NEVER).then(|| next.since(core.now()))
     }
