@@ -6,6 +6,7 @@ mod deadlines;
 mod deep;
 mod display;
 mod drops;
+mod engines;
 mod go;
 mod merge;
 #[cfg(feature = "mio")]
