@@ -13,6 +13,8 @@ mod merge;
 mod mio;
 mod model;
 mod races;
+mod run;
+mod sleeps;
 mod threads;
 mod token;
 mod traits;
