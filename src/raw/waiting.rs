@@ -8,7 +8,7 @@ use super::handle::Handle;
 use super::node::{Node, Timed, Waiter};
 use super::time::Time;
 use super::timers::{self, Due};
-use super::{tree, waits};
+use super::{merge, tree, waits};
 use crate::error::Error;
 use crate::sync::{AtomicWaker, contain, futex};
 use std::task::Waker;
@@ -241,15 +241,12 @@ unsafe fn fires_by(node: *mut Node, until: Time) -> bool {
     while let Some(node) = next {
         // SAFETY: the caller's handle keeps the first, each one's registration the next.
         let this = unsafe { Node::at(node) };
-        if this.deadline() != deadline {
-            // That of another parent of a merged context, and perhaps of another engine.
-            return false;
-        }
+        // Whose deadline it is: of a merged node, that of any of its parents.
         // SAFETY: as above.
-        next = unsafe { this.entry().parent().to_node() };
-        // SAFETY: as above.
-        let own = next.is_none_or(|parent| unsafe { Node::at(parent) }.deadline() != deadline);
-        if own && this.entry().kind() == Kind::Deadline {
+        next = unsafe { merge::parents(node) }
+            // SAFETY: as above.
+            .find(|parent| unsafe { Node::at(*parent) }.deadline() == deadline);
+        if next.is_none() && this.entry().kind() == Kind::Deadline {
             // SAFETY: the root of its tree keeps the core.
             let core: &Core = unsafe { &*this.core() };
             return core.is_served();

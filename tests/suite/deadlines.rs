@@ -3,7 +3,8 @@
 
 use crate::common::{
     Drops, LONG, MS, NS, PATIENCE, Reason, Rng, Waiter, assert_canceled, assert_expired,
-    assert_live, eventually, in_time, manual, on_wake, poll, reason, run_all, scaled, when_told,
+    assert_live, eventually, in_time, manual, poll, reason, run_all, scaled, timed_and_told,
+    when_told,
 };
 use crossbeam_channel::{RecvTimeoutError, TryRecvError, select};
 use proptest::collection::vec;
@@ -857,12 +858,11 @@ fn a_deadline_on_the_machines_clock_comes_without_anybody_polling_and_never_earl
 fn wakers_channels_and_blocked_threads_are_told_by_the_timer_thread_and_never_early() {
     in_time(|| {
         for root in with_threads() {
-            let at = Instant::now() + 30 * MS;
-            let (ctx, _guard) = root.with_deadline(at);
             let (told, is_told) = crossbeam_channel::bounded(1);
-            let _done = when_told(&ctx, move || {
+            let (ctx, _guard, _done) = timed_and_told(&root, 20 * MS, move || {
                 let _ = told.send(Instant::now());
             });
+            let at = ctx.deadline().expect("it has one");
             let channel = ctx.done_channel();
             let (_work, queue) = crossbeam_channel::bounded::<u32>(0);
             let selected = thread::spawn(move || {
@@ -1267,11 +1267,11 @@ fn a_causes_drop_that_panics_costs_nobody_anything() {
 fn the_last_handle_may_go_inside_a_waker_its_deadline_fires() {
     in_time(|| {
         for root in with_threads() {
-            let (ctx, guard) = root.with_timeout(MS);
             let holder = Arc::new(Mutex::new(None));
             let (gone, is_gone) = crossbeam_channel::bounded(1);
-            let mut done = ctx.done();
-            let waker = on_wake({
+            // The lock keeps the waker waiting until all is in its hands.
+            let mut held = holder.lock().expect("nobody panics with it");
+            let (ctx, guard, done) = timed_and_told(&root, MS, {
                 let holder = holder.clone();
                 move || {
                     drop(holder.lock().expect("nobody panics with it").take());
@@ -1279,14 +1279,8 @@ fn the_last_handle_may_go_inside_a_waker_its_deadline_fires() {
                 }
             });
             let (child, child_guard) = ctx.with_timeout(LONG);
-            {
-                let mut holder = holder.lock().expect("nobody panics with it");
-                // The deadline may have come already: then nobody is woken.
-                if poll(&mut done, &waker).is_ready() {
-                    continue;
-                }
-                *holder = Some((ctx, guard.disarm(), child, child_guard.disarm(), done));
-            }
+            *held = Some((ctx, guard.disarm(), child, child_guard.disarm(), done));
+            drop(held);
             is_gone.recv_timeout(PATIENCE).expect("the deadline fires");
             let (later, _later_guard) = root.with_timeout(MS);
             assert_eq!(later.wait(), Error::DeadlineExceeded);

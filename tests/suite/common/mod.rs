@@ -1,6 +1,6 @@
 //! What the tests share: errors to cancel with, wakers that count, threads that start together and end in time.
 
-use ripcord::{Context, Done, Engine, EngineStopped, Error, ManualClock};
+use ripcord::{CancelGuard, Context, Done, Engine, EngineStopped, Error, ManualClock};
 use std::fmt;
 use std::future::Future;
 use std::hint::spin_loop;
@@ -220,6 +220,24 @@ pub(crate) fn when_told(ctx: &Context, f: impl Fn() + Send + Sync + 'static) -> 
     let mut done = ctx.done();
     let _ = poll(&mut done, &on_wake(f));
     done
+}
+
+/// A context whose deadline, that far ahead or somewhat further, calls `f` when it fires; keep the `Done`, or nobody is
+/// called. One that fires before `f` is in place, on a busy machine, is tried again.
+pub(crate) fn timed_and_told(
+    root: &Context,
+    mut after: Duration,
+    f: impl Fn() + Send + Sync + 'static,
+) -> (Context, CancelGuard, Done) {
+    let waker = on_wake(f);
+    loop {
+        let (ctx, guard) = root.with_timeout(after);
+        let mut done = ctx.done();
+        if poll(&mut done, &waker).is_pending() {
+            return (ctx, guard, done);
+        }
+        after *= 2;
+    }
 }
 
 const LIMIT: Duration = Duration::from_secs(60);

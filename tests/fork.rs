@@ -1,0 +1,150 @@
+//! A fork without exec: in the child deadlines do not fire, and all else works. A binary of its own, with one test: what a
+//! child has of a process with other threads at work is anybody's guess.
+
+#![cfg(target_os = "linux")]
+
+use ripcord::{Context, Engine, Error};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Waker};
+use std::time::{Duration, Instant};
+
+const LONG: Duration = Duration::from_secs(3600);
+const MS: Duration = Duration::from_millis(1);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn polls_pending<F: Future + Unpin>(future: &mut F) -> bool {
+    let mut task = TaskContext::from_waker(Waker::noop());
+    Pin::new(future).poll(&mut task).is_pending()
+}
+
+/// What the parent had made before.
+struct Before {
+    root: Context,
+    timed: Context,
+    sleep: ripcord::Sleep,
+    registration: ripcord::AfterFunc,
+    guard: ripcord::CancelGuard,
+    kept: Vec<(Context, ripcord::CancelGuard)>,
+    own: Engine,
+}
+
+/// Answers with the first step that failed.
+fn in_child(before: Before) -> Result<(), u8> {
+    let step = |number: u8, holds: bool| if holds { Ok(()) } else { Err(number) };
+    let Before {
+        root,
+        timed,
+        mut sleep,
+        registration,
+        guard,
+        kept,
+        own,
+    } = before;
+    step(1, !root.is_done() && !timed.is_done())?;
+    for at in [Context::background(), root.clone(), own.background()] {
+        let (ctx, ctx_guard) = at.with_cancel();
+        let (child, child_guard) = ctx.with_timeout(LONG);
+        step(2, polls_pending(&mut child.done()))?;
+        ctx_guard.cancel();
+        step(
+            3,
+            child.err() == Some(Error::Canceled) && child.wait() == Error::Canceled,
+        )?;
+        drop((ctx, child, child_guard));
+        // A deadline of a millisecond does not fire here, and hangs nobody who asks for a time.
+        let (short, _short_guard) = at.with_timeout(MS);
+        step(4, short.wait_timeout(5 * MS).is_none())?;
+        step(5, short.blocking_sleep(5 * MS).is_ok())?;
+        step(
+            6,
+            short.remaining() == Some(Duration::ZERO) && !short.is_done(),
+        )?;
+        let (below, _below_guard) = short.with_cancel();
+        let (merged, _merged_guard) = Context::merge([&root, &below]);
+        step(
+            7,
+            below.wait_timeout(MS).is_none() && merged.wait_timeout(MS).is_none(),
+        )?;
+        let mut nap = at.sleep(MS);
+        step(8, polls_pending(&mut nap))?;
+        drop((at.sleep(LONG), nap));
+        let many: Vec<_> = (0..3_000).map(|_| at.with_timeout(LONG)).collect();
+        drop(many);
+    }
+    step(9, polls_pending(&mut sleep))?;
+    drop((sleep, kept));
+    step(10, registration.stop() && !registration.stop())?;
+    root.after_func(|| {});
+    guard.cancel();
+    step(11, timed.err() == Some(Error::Canceled))?;
+    step(12, !root.after_func(|| {}).stop())?;
+    let (engine, clock) = Engine::builder().manual_clock().map_err(|_| 13)?;
+    let (ctx, _guard) = engine.background().with_timeout(LONG);
+    clock.advance(LONG);
+    step(14, ctx.err() == Some(Error::DeadlineExceeded))?;
+    own.shutdown();
+    drop((root, timed, own, engine));
+    Ok(())
+}
+
+#[test]
+fn a_forked_child_creates_cancels_drops_and_waits_and_fires_no_deadline() {
+    for _ in 0..20 {
+        let own = Engine::builder().build().expect("a thread can be started");
+        let (root, guard) = Context::background().with_cancel();
+        let (ran, has_run) = std::sync::mpsc::channel();
+        let (first, first_guard) = Context::background().with_timeout(MS);
+        first.after_func(move || ran.send(()).expect("the test listens"));
+        assert_eq!(
+            first.wait(),
+            Error::DeadlineExceeded,
+            "the timer thread runs"
+        );
+        has_run.recv().expect("the callback thread runs");
+        drop(first_guard);
+        let (timed, timed_guard) = root.with_timeout(LONG);
+        let mut sleep = root.sleep(LONG);
+        assert!(polls_pending(&mut sleep));
+        let mut kept: Vec<_> = (0..2_000).map(|_| root.with_timeout(LONG)).collect();
+        kept.extend((0..100).map(|_| own.background().with_timeout(LONG)));
+        kept.push((timed.clone(), timed_guard));
+        let registration = root.after_func(|| {});
+        let before = Before {
+            root,
+            timed: timed.clone(),
+            sleep,
+            registration,
+            guard,
+            kept,
+            own,
+        };
+        // SAFETY: the child calls this library and the allocator, which glibc makes usable there, and ends with `_exit`.
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0, "fork");
+        if child == 0 {
+            let code = in_child(before).err().unwrap_or(0);
+            // SAFETY: nothing of the child's has to be put in order.
+            unsafe { libc::_exit(code.into()) };
+        }
+        let began = Instant::now();
+        let mut status = 0;
+        // SAFETY: the call writes one integer.
+        while unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } == 0 {
+            if began.elapsed() > PATIENCE {
+                // SAFETY: the child is ours and was not waited for yet.
+                unsafe { libc::kill(child, libc::SIGKILL) };
+                panic!("the child hangs");
+            }
+            std::thread::sleep(MS);
+        }
+        assert!(libc::WIFEXITED(status), "the child crashed: {status}");
+        assert_eq!(libc::WEXITSTATUS(status), 0, "the step that failed");
+        // The parent notices nothing of it.
+        assert!(!timed.is_done());
+        let (later, _later_guard) = before.own.background().with_timeout(MS);
+        assert_eq!(later.wait(), Error::DeadlineExceeded);
+        drop(before);
+        assert_eq!(timed.wait(), Error::Canceled);
+    }
+}
