@@ -1,0 +1,175 @@
+//! An HTTP/1.1 gateway in which every request is a context.
+//!
+//! ```sh
+//! cargo run --release --example gateway                # serves until Ctrl-C
+//! cargo run --release --example gateway -- --load 10   # drives itself for ten seconds
+//! curl -H 'X-Timeout-MS: 50' 'http://127.0.0.1:8080/work?n=100000000'
+//! ```
+//!
+//! The contexts form this tree, and what ends one ends all below it, on whatever thread they are worked for:
+//!
+//! ```text
+//! server ─► connection ─► request: server's limit ─► client's budget ─► group of calls ─► call: a share of the rest
+//!    │           │                                                                            │
+//!    shutdown    hang-up                                                                      X-Timeout-MS
+//!                                                                                             ▼
+//!                                                      backend: server ─► connection ─► request
+//! ```
+//!
+//! | file | |
+//! |---|---|
+//! | `server.rs` | accepts, answers, drains; knows of no route |
+//! | `request.rs` | what a request's headers ask for, and its context |
+//! | `handlers.rs` | the gateway's routes: CPU work, calls to the backend, sleep |
+//! | `backend.rs` | the routes of the service behind it |
+//! | `client.rs` | HTTP over a connection, and a pool of them |
+//! | `failure.rs` | why contexts end here, and what is answered then |
+//! | `load.rs`, `report.rs` | clients that behave and clients that do not, and what they saw |
+
+mod backend;
+mod cli;
+mod client;
+mod failure;
+mod handlers;
+mod load;
+mod report;
+mod request;
+mod server;
+mod stats;
+
+use clap::Parser;
+use cli::Args;
+use handlers::Gateway;
+use ripcord::Context;
+use server::Server;
+use stats::Stats;
+use std::ffi::OsString;
+use std::future::Future;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[allow(
+    dead_code,
+    reason = "the test that runs this as a module has a main of its own"
+)]
+fn main() -> ExitCode {
+    run(std::env::args_os()).into()
+}
+
+/// What `main` does with its arguments; answers with the exit code. 2 says that it was called wrongly, 1 that something
+/// else went wrong, both with a message on stderr.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let args = match Args::try_parse_from(args) {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are errors to clap, for stdout and with code 0.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(2);
+        }
+    };
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .and_then(|runtime| runtime.block_on(gateway(&args)));
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "gateway: {error}");
+            1
+        }
+    }
+}
+
+async fn gateway(args: &Args) -> io::Result<u8> {
+    match args.load {
+        Some(seconds) => {
+            let report = load::run(args, Duration::from_secs(seconds)).await?;
+            say(&report)?;
+            Ok(u8::from(!report.is_clean()))
+        }
+        None => serve(args).await,
+    }
+}
+
+async fn serve(args: &Args) -> io::Result<u8> {
+    let mut interrupts = interrupts()?;
+    let services = Services::start(args, args.listen(), Arc::default()).await?;
+    say(format_args!(
+        "listening on http://{}, backend http://{}",
+        services.front.addr, services.backend_addr
+    ))?;
+
+    interrupts.recv().await;
+    say(format_args!(
+        "draining for up to {:?}; Ctrl-C again to leave at once",
+        args.grace
+    ))?;
+    tokio::select! {
+        cut = services.drain(args.grace) => say(format_args!("drained; {cut} connections had to be cut"))?,
+        // Not a return: that would have the runtime wait for the threads that are at work.
+        _ = interrupts.recv() => std::process::exit(130),
+    }
+    Ok(0)
+}
+
+/// The gateway and, unless it was given one, the backend behind it.
+struct Services {
+    front: Server,
+    backend: Option<Server>,
+    backend_addr: SocketAddr,
+}
+
+impl Services {
+    async fn start(args: &Args, listen: SocketAddr, stats: Arc<Stats>) -> io::Result<Self> {
+        let (backend, backend_addr) = match args.backend {
+            Some(addr) => (None, addr),
+            None => {
+                let any = (Ipv4Addr::LOCALHOST, 0).into();
+                let server = Server::start(any, args.limit, backend::Items, Arc::default()).await?;
+                let addr = server.addr;
+                (Some(server), addr)
+            }
+        };
+        let routes = Gateway::new(backend_addr, Arc::clone(&stats));
+        Ok(Self {
+            front: Server::start(listen, args.limit, routes, stats).await?,
+            backend,
+            backend_addr,
+        })
+    }
+
+    /// The gateway first: what it still has to answer may need the backend. Answers with how many connections had to be
+    /// cut.
+    async fn drain(mut self, grace: Duration) -> usize {
+        let cut = self.front.drain(grace).await;
+        match &mut self.backend {
+            Some(backend) => cut + backend.drain(grace).await,
+            None => cut,
+        }
+    }
+}
+
+/// Sleeps whatever else ends: what is slept for here belongs to no request.
+fn pause(duration: Duration) -> impl Future {
+    Context::background().sleep(duration)
+}
+
+/// `println!` panics where stdout is closed; this says so.
+fn say(line: impl std::fmt::Display) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
+}
+
+/// Receives each Ctrl-C from now on.
+#[cfg(unix)]
+fn interrupts() -> io::Result<tokio::signal::unix::Signal> {
+    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
+}
+
+/// Receives each Ctrl-C from now on.
+#[cfg(windows)]
+fn interrupts() -> io::Result<tokio::signal::windows::CtrlC> {
+    tokio::signal::windows::ctrl_c()
+}
