@@ -51,10 +51,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[allow(
-    dead_code,
-    reason = "the test that runs this as a module has a main of its own"
-)]
 fn main() -> ExitCode {
     run(std::env::args_os()).into()
 }

@@ -1,0 +1,263 @@
+//! `examples/gateway` as a process, over real sockets and with real signals.
+
+#![cfg(target_os = "linux")]
+
+mod process;
+
+// Its `main` is not called: see `process::be_the_gateway`.
+#[allow(dead_code)]
+#[path = "../../examples/gateway/main.rs"]
+mod gateway;
+
+use process::{Gateway, Outcome, PATIENCE, eventually};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+/// Beside which nothing else ends a request.
+const NO_LIMIT: [&str; 2] = ["--limit", "10m"];
+
+/// So much that it would take years.
+const ENDLESS: [&str; 3] = [
+    "/work?n=18446744073709551615",
+    "/sleep?ms=18446744073709551615",
+    "/fanout?ms=18446744073709551615",
+];
+
+#[test]
+fn the_gateway_itself() {
+    process::be_the_gateway(gateway::run);
+}
+
+#[test]
+fn a_deadline_in_a_header_ends_the_request_at_its_time() {
+    let gateway = Gateway::start(&NO_LIMIT);
+    for path in ENDLESS {
+        for header in [("X-Timeout-MS", "300"), ("grpc-timeout", "300000u")] {
+            let began = Instant::now();
+            let answer = gateway.get(path, &[header]);
+            let took = began.elapsed();
+            assert_eq!(answer.status, 504, "{path}: {}", answer.body);
+            assert!(answer.body.contains("deadline exceeded"), "{}", answer.body);
+            // A call may take 8 tenths of it. Late is for the machine to be; never to come would be for us.
+            let least = if path.starts_with("/fanout") {
+                235
+            } else {
+                300
+            };
+            assert!(took >= Duration::from_millis(least), "{path}: {took:?}");
+            assert!(took < PATIENCE / 4, "{path}: {took:?}");
+        }
+    }
+    eventually("the work has stopped", || gateway.stat("working") == 0);
+}
+
+#[test]
+fn the_smaller_of_header_and_limit_wins_and_says_so() {
+    let gateway = Gateway::start(&["--limit", "200ms"]);
+    for (headers, reason) in [
+        (&[][..], "the server's limit of 200ms"),
+        (&[("X-Timeout-MS", "60000")], "the server's limit of 200ms"),
+        (
+            &[("grpc-timeout", "99999999H")],
+            "the server's limit of 200ms",
+        ),
+        (&[("X-Timeout-MS", "50")], "the client's budget of 50ms"),
+        (&[("grpc-timeout", "50m")], "the client's budget of 50ms"),
+        (
+            &[("X-Timeout-MS", "60"), ("grpc-timeout", "50m")],
+            "the client's budget of 50ms",
+        ),
+        (&[("X-Timeout-MS", "0")], "the client's budget of 0ns"),
+    ] {
+        let answer = gateway.get("/sleep?ms=60000", headers);
+        assert_eq!(answer.status, 504);
+        assert!(answer.body.contains(reason), "{headers:?}: {}", answer.body);
+    }
+}
+
+#[test]
+fn what_cannot_be_understood_is_answered_with_400_and_why() {
+    let gateway = Gateway::start(&[]);
+    let long = "u".repeat(200);
+    for (name, value) in [
+        ("x-timeout-ms", "soon"),
+        ("x-timeout-ms", "-1"),
+        ("x-timeout-ms", "+1"),
+        ("x-timeout-ms", "1.5"),
+        ("x-timeout-ms", ""),
+        ("x-timeout-ms", "18446744073709551616"),
+        ("grpc-timeout", "S"),
+        ("grpc-timeout", "5"),
+        ("grpc-timeout", "5s"),
+        ("grpc-timeout", "123456789S"),
+        ("grpc-timeout", "-5S"),
+        ("grpc-timeout", "5é"),
+        ("x-user", "é"),
+        ("x-request-id", &long),
+    ] {
+        let answer = gateway.get("/healthz", &[(name, value)]);
+        assert_eq!(answer.status, 400, "{name}: {value}");
+        assert!(answer.body.starts_with(name), "{}", answer.body);
+    }
+    for (path, part) in [
+        ("/work", "/work needs a parameter n"),
+        ("/work?n=many", "\"many\""),
+        ("/sleep?ms=-1", "\"-1\""),
+        ("/fanout?ms=&fail=1", "\"\""),
+    ] {
+        let answer = gateway.get(path, &[]);
+        assert_eq!(answer.status, 400, "{path}");
+        assert!(answer.body.contains(part), "{path}: {}", answer.body);
+    }
+    assert_eq!(gateway.get("/nothing", &[]).status, 404);
+}
+
+#[test]
+fn values_go_with_the_request() {
+    let gateway = Gateway::start(&[]);
+    let answer = gateway.get("/whoami", &[("x-user", "ada"), ("x-request-id", "r-17")]);
+    assert_eq!(answer.body, "ada\n");
+    assert!(
+        answer.head.contains("x-request-id: r-17"),
+        "{}",
+        answer.head
+    );
+    let answer = gateway.get("/whoami", &[]);
+    assert_eq!(answer.body, "nobody\n");
+    assert!(answer.head.contains("x-request-id: "), "{}", answer.head);
+}
+
+#[test]
+fn a_client_that_hangs_up_ends_the_work_done_for_it() {
+    let gateway = Gateway::start(&NO_LIMIT);
+    for (gone, path) in (1..).zip(ENDLESS) {
+        let asked = gateway.send(path, &[]);
+        // The request that asks for the numbers is one of them.
+        eventually("it is under way", || gateway.stat("live") == 2);
+        if path.starts_with("/work") {
+            eventually("a thread works", || gateway.stat("working") == 1);
+        }
+        drop(asked);
+        eventually("it is over", || {
+            gateway.stat("live") == 1
+                && gateway.stat("working") == 0
+                && gateway.stat("contexts") == 1
+        });
+        assert_eq!(gateway.stat("client-gone"), gone);
+    }
+}
+
+#[test]
+fn the_first_call_that_fails_ends_the_others() {
+    let gateway = Gateway::start(&NO_LIMIT);
+    let began = Instant::now();
+    let answer = gateway.get("/fanout?ms=600000&fail=1", &[]);
+    assert_eq!(answer.status, 502);
+    assert!(answer.body.contains("item 1 is broken"), "{}", answer.body);
+    assert!(began.elapsed() < PATIENCE);
+    assert_eq!(gateway.get("/fanout", &[]).body, "item 0\nitem 1\nitem 2\n");
+}
+
+#[test]
+fn ctrl_c_lets_requests_finish() {
+    let mut gateway = Gateway::start(&["--limit", "10m", "--grace", "10m"]);
+    let asked = gateway.send("/sleep?ms=2000", &[]);
+    eventually("it is under way", || gateway.stat("live") == 2);
+    gateway.interrupt();
+    gateway.says("draining");
+    let answer = asked.answer();
+    assert_eq!((answer.status, &*answer.body), (200, "slept 2s\n"));
+    let outcome = gateway.wait();
+    assert!(outcome.stdout.contains("0 connections had to be cut"));
+    assert_ended_well(&outcome);
+}
+
+#[test]
+fn requests_that_outlast_the_grace_are_cancelled_and_told_why() {
+    let gateway = Gateway::start(&["--limit", "10m", "--grace", "200ms"]);
+    let asked = ENDLESS.map(|path| gateway.send(path, &[]));
+    eventually("all are under way", || {
+        gateway.stat("live") == 4 && gateway.stat("working") == 1
+    });
+    gateway.interrupt();
+    for asked in asked {
+        let answer = asked.answer();
+        assert_eq!(answer.status, 503, "{}", answer.body);
+        assert_eq!(answer.body, "context canceled: shutting down\n");
+    }
+    let outcome = gateway.wait();
+    assert!(
+        !outcome.stdout.contains(" 0 connections"),
+        "{}",
+        outcome.stdout
+    );
+    assert_ended_well(&outcome);
+}
+
+#[test]
+fn ctrl_c_again_leaves_at_once() {
+    let mut gateway = Gateway::start(&["--limit", "10m", "--grace", "10m"]);
+    let _asked = gateway.send(ENDLESS[0], &[]);
+    eventually("a thread works", || gateway.stat("working") == 1);
+    gateway.interrupt();
+    gateway.says("draining");
+    gateway.interrupt();
+    assert_eq!(gateway.wait().status.code(), Some(130));
+}
+
+#[test]
+fn a_port_that_is_taken_is_a_message_and_no_panic() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let addr = taken.local_addr().expect("it is bound").to_string();
+    for arguments in [
+        &["--listen", &*addr][..],
+        &["--listen", &addr, "--load", "1"],
+    ] {
+        let outcome = Gateway::run(arguments);
+        assert_failed(&outcome, 1, &format!("cannot listen on {addr}"));
+    }
+}
+
+#[test]
+fn a_bad_flag_is_a_message_and_no_panic() {
+    for (arguments, part) in [
+        (&["--no-such-flag"][..], "--no-such-flag"),
+        (&["--limit", "2"], "--limit"),
+        (&["--limit", "99999999999999999999s"], "--limit"),
+        (&["--grace", "long"], "--grace"),
+        (&["--listen", "here"], "--listen"),
+        (&["--backend", "there"], "--backend"),
+        (&["--load", "0"], "--load"),
+        (&["--load", "ten"], "--load"),
+        (&["--clients", "0"], "--clients"),
+    ] {
+        assert_failed(&Gateway::run(arguments), 2, part);
+    }
+}
+
+#[test]
+fn under_load_nothing_is_left_behind() {
+    let outcome = Gateway::run(&["--load", "2", "--clients", "32"]);
+    assert!(
+        outcome.stdout.contains("contexts live      0"),
+        "{}",
+        outcome.stdout
+    );
+    assert_ended_well(&outcome);
+}
+
+fn assert_ended_well(outcome: &Outcome) {
+    assert!(
+        outcome.status.success(),
+        "{}: {}",
+        outcome.status,
+        outcome.stderr
+    );
+    assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
+}
+
+fn assert_failed(outcome: &Outcome, code: i32, part: &str) {
+    assert_eq!(outcome.status.code(), Some(code), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains(part), "{}", outcome.stderr);
+    assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
+}
