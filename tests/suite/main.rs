@@ -20,3 +20,4 @@ mod threads;
 mod token;
 mod traits;
 mod waits;
+mod what_holds;
