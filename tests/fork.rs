@@ -129,8 +129,12 @@ fn a_forked_child_creates_cancels_drops_and_waits_and_fires_no_deadline() {
         }
         let began = Instant::now();
         let mut status = 0;
-        // SAFETY: the call writes one integer.
-        while unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } == 0 {
+        loop {
+            // SAFETY: the call writes one integer.
+            let ended = unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) };
+            if ended != 0 {
+                break;
+            }
             if began.elapsed() > PATIENCE {
                 // SAFETY: the child is ours and was not waited for yet.
                 unsafe { libc::kill(child, libc::SIGKILL) };

@@ -1,6 +1,6 @@
 //! Memory, counted by the allocator itself: nothing is left of what is gone, and a steady state allocates nothing.
 
-use ripcord::{CancelGuard, Context, Error, Key};
+use ripcord::{CancelGuard, Context, Engine, Error, Key};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::future::Future;
@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::thread;
+use std::time::{Duration, Instant};
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -27,7 +28,11 @@ thread_local! {
 /// Bytes that counted threads have allocated, less those they freed.
 static LIVE: AtomicIsize = AtomicIsize::new(0);
 
+/// The same of all threads: a timer thread frees what others have made.
+static LIVE_ANYWHERE: AtomicIsize = AtomicIsize::new(0);
+
 fn count(allocations: usize, bytes: isize) {
+    LIVE_ANYWHERE.fetch_add(bytes, Ordering::Relaxed);
     if COUNTED.try_with(Cell::get).unwrap_or(false) {
         LIVE.fetch_add(bytes, Ordering::Relaxed);
         ALLOCATIONS.with(|made| made.set(made.get() + allocations));
@@ -106,6 +111,24 @@ fn assert_within(bound: isize, before: isize) {
     let grown = live() - before;
     assert!(grown <= bound, "{grown} bytes more than before");
 }
+
+/// As [`assert_within`], of all threads; what others free comes when it comes.
+#[track_caller]
+fn assert_within_anywhere(bound: isize, before: isize) {
+    let began = Instant::now();
+    loop {
+        let grown = LIVE_ANYWHERE.load(Ordering::Relaxed) - before;
+        if grown <= bound {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{grown} bytes more than before");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 fn poll_once(ctx: &Context) -> Poll<Error> {
     let mut done = ctx.done();
@@ -416,6 +439,225 @@ fn a_cause_is_allocated_by_whoever_makes_it_and_never_again() {
             );
         });
         assert_eq!(made, 0);
+    });
+}
+
+/// The roots of the global engine, of one with a thread and of one that stands still; with what keeps that one.
+fn roots() -> (Vec<Context>, impl Sized) {
+    let own = Engine::builder().build().expect("a thread can be started");
+    let (manual, clock) = Engine::builder()
+        .manual_clock()
+        .expect("it needs no thread");
+    let roots = vec![Context::background(), own.background(), manual.background()];
+    (roots, (own, manual, clock))
+}
+
+#[test]
+fn ten_million_timeouts_of_an_hour_armed_and_disarmed_leave_memory_flat() {
+    counted(|| {
+        let (roots, _engines) = roots();
+        for root in &roots {
+            let request = || drop(root.with_timeout(HOUR));
+            (0..WARM_UP).for_each(|_| request());
+            let (before, before_anywhere) = (live(), LIVE_ANYWHERE.load(Ordering::Relaxed));
+            // A quarter of them in a debug build.
+            (0..scaled(10_000_000)).for_each(|_| request());
+            assert_within(SLACK, before);
+            assert_within_anywhere(SLACK, before_anywhere);
+            assert_eq!(root.child_count(), 0);
+        }
+    });
+}
+
+#[test]
+fn timeouts_of_an_hour_by_the_thousands_at_a_time_leave_memory_flat() {
+    counted(|| {
+        let (roots, _engines) = roots();
+        for root in &roots {
+            // More than the nursery holds, so that most of them get into the wheel.
+            let batch = || {
+                let all: Vec<_> = (0..5_000).map(|_| root.with_timeout(HOUR)).collect();
+                let mut kept = all.into_iter();
+                // First those in the middle of the lists they are in.
+                drop(kept.by_ref().skip(2_000).step_by(2).collect::<Vec<_>>());
+                drop(kept);
+            };
+            (0..4).for_each(|_| batch());
+            let before = LIVE_ANYWHERE.load(Ordering::Relaxed);
+            (0..scaled(400)).for_each(|_| batch());
+            assert_within_anywhere(STOCK, before);
+        }
+    });
+}
+
+#[test]
+fn an_engine_that_goes_takes_its_memory_along() {
+    counted(|| {
+        let engine = |kind: usize| {
+            let (root, _keeps): (Context, Box<dyn std::any::Any>) = match kind {
+                0 => {
+                    let engine = Engine::builder().build().expect("a thread can be started");
+                    (engine.background(), Box::new(engine))
+                }
+                1 => {
+                    let made = Engine::builder().driven().expect("it needs no thread");
+                    (made.0.background(), Box::new(made))
+                }
+                _ => {
+                    let made = Engine::builder()
+                        .manual_clock()
+                        .expect("it needs no thread");
+                    (made.0.background(), Box::new(made))
+                }
+            };
+            let armed: Vec<_> = (0..1_500).map(|_| root.with_timeout(HOUR)).collect();
+            drop(armed);
+            let (_ctx, guard) = root.with_timeout(HOUR);
+            drop(guard.disarm());
+        };
+        for kind in 0..3 {
+            (0..5).for_each(|_| engine(kind));
+            let before = LIVE_ANYWHERE.load(Ordering::Relaxed);
+            (0..scaled(200)).for_each(|_| engine(kind));
+            assert_within_anywhere(STOCK, before);
+        }
+    });
+}
+
+#[test]
+#[cfg_attr(
+    ripcord_no_pool,
+    ignore = "with the pool off every node is an allocation"
+)]
+fn a_timeout_its_wait_and_its_drop_allocate_nothing_in_a_steady_state() {
+    counted(|| {
+        let (roots, _engines) = roots();
+        for root in &roots {
+            let made = steady(|| {
+                let (ctx, guard) = root.with_timeout(HOUR);
+                let mut done = ctx.done();
+                let mut task = TaskContext::from_waker(Waker::noop());
+                assert!(Pin::new(&mut done).poll(&mut task).is_pending());
+                assert!(ctx.remaining().is_some() && ctx.deadline().is_some());
+                drop((done, ctx, guard));
+                let (ctx, guard) = root.with_timeout_cause(HOUR, Error::Canceled);
+                let (child, child_guard) = ctx.with_timeout(2 * HOUR);
+                guard.cancel();
+                assert_eq!(child.wait_timeout(HOUR), Some(Error::Canceled));
+                drop((ctx, child, child_guard));
+                drop(root.with_timeout(Duration::ZERO));
+            });
+            assert_eq!(made, 0);
+        }
+    });
+}
+
+#[test]
+#[cfg_attr(
+    ripcord_no_pool,
+    ignore = "with the pool off every node is an allocation"
+)]
+fn a_sleep_allocates_nothing_in_a_steady_state() {
+    counted(|| {
+        let (roots, _engines) = roots();
+        for root in &roots {
+            let (ctx, _guard) = root.with_cancel();
+            let made = steady(|| {
+                for at in [root, &ctx] {
+                    let mut sleep = at.sleep(HOUR);
+                    let mut task = TaskContext::from_waker(Waker::noop());
+                    assert!(Pin::new(&mut sleep).poll(&mut task).is_pending());
+                    assert!(Pin::new(&mut sleep).poll(&mut task).is_pending());
+                }
+            });
+            assert_eq!(made, 0);
+        }
+    });
+}
+
+#[test]
+#[cfg_attr(
+    ripcord_no_pool,
+    ignore = "with the pool off every node is an allocation"
+)]
+fn deadlines_and_sleeps_that_fire_allocate_nothing_in_a_steady_state() {
+    counted(|| {
+        let (engine, clock) = Engine::builder()
+            .manual_clock()
+            .expect("it needs no thread");
+        let root = engine.background();
+        let made = steady(|| {
+            let (ctx, _guard) = root.with_timeout(HOUR);
+            let (child, _child_guard) = ctx.with_cancel();
+            let mut sleep = child.sleep(HOUR / 2);
+            let mut done = child.done();
+            let mut task = TaskContext::from_waker(Waker::noop());
+            assert!(Pin::new(&mut sleep).poll(&mut task).is_pending());
+            assert!(Pin::new(&mut done).poll(&mut task).is_pending());
+            clock.advance(HOUR / 2);
+            assert!(Pin::new(&mut sleep).poll(&mut task).is_ready());
+            clock.advance(HOUR / 2);
+            assert!(Pin::new(&mut done).poll(&mut task).is_ready());
+        });
+        assert_eq!(made, 0);
+    });
+}
+
+#[test]
+fn blocking_with_a_time_allocates_nothing_in_a_steady_state() {
+    counted(|| {
+        let (ctx, _guard) = Context::background().with_cancel();
+        let made = steady(|| {
+            assert_eq!(ctx.wait_timeout(Duration::from_nanos(1)), None);
+            assert_eq!(ctx.blocking_sleep(Duration::from_nanos(1)), Ok(()));
+        });
+        assert_eq!(made, 0);
+    });
+}
+
+#[test]
+fn sleeps_fired_dropped_and_forgotten_about_on_a_clock_leave_nothing() {
+    counted(|| {
+        let (engine, clock) = Engine::builder()
+            .manual_clock()
+            .expect("it needs no thread");
+        let root = engine.background();
+        let round = |round: usize| {
+            let naps: Vec<_> = (0..50)
+                .map(|nap| {
+                    let mut nap = root.sleep(Duration::from_millis(nap));
+                    let mut task = TaskContext::from_waker(Waker::noop());
+                    let _ = Pin::new(&mut nap).poll(&mut task);
+                    nap
+                })
+                .collect();
+            clock.advance(Duration::from_millis(round as u64 % 60));
+            drop(naps);
+        };
+        (0..1_000).for_each(round);
+        let before = live();
+        (0..scaled(20_000)).for_each(round);
+        assert_within(SLACK, before);
+    });
+}
+
+#[test]
+fn callbacks_stopped_or_run_leave_nothing() {
+    counted(|| {
+        let (root, _guard) = Context::background().with_cancel();
+        let round = |_: usize| {
+            let (ctx, guard) = root.with_cancel();
+            let stopped = ctx.after_func(|| {});
+            assert!(stopped.stop());
+            let bytes = vec![0_u8; 1_000];
+            drop(ctx.after_func(move || drop(black_box(bytes))));
+            drop(guard);
+        };
+        (0..1_000).for_each(round);
+        let before = LIVE_ANYWHERE.load(Ordering::Relaxed);
+        (0..scaled(50_000)).for_each(round);
+        assert_within_anywhere(STOCK, before);
+        assert_eq!(root.child_count(), 0);
     });
 }
 

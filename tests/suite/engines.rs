@@ -794,13 +794,15 @@ fn a_shutdown_while_a_turn_is_held_up_waits_for_nobody() {
             let turning = match drive.downcast::<Driver>() {
                 Ok(driver) => Some(thread::spawn(move || {
                     while driver.turn() == 0 {}
-                    // Its drop would be a shutdown.
-                    std::mem::forget(driver);
+                    // Not dropped here, for that would be a shutdown.
+                    Some(driver)
                 })),
-                Err(drive) => drive
-                    .downcast::<ripcord::ManualClock>()
-                    .ok()
-                    .map(|clock| thread::spawn(move || clock.advance(5 * MS))),
+                Err(drive) => drive.downcast::<ripcord::ManualClock>().ok().map(|clock| {
+                    thread::spawn(move || {
+                        clock.advance(5 * MS);
+                        None
+                    })
+                }),
             };
             is_entered.recv().expect("the waker runs");
             engine.shutdown();

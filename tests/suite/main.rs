@@ -21,3 +21,4 @@ mod token;
 mod traits;
 mod values;
 mod waits;
+mod what_holds;
