@@ -136,11 +136,14 @@ fn a_client_that_hangs_up_ends_the_work_done_for_it() {
         eventually("it is under way", || gateway.stat("live") == 2);
         if path.starts_with("/work") {
             eventually("a thread works", || gateway.stat("working") == 1);
+        } else if path.starts_with("/fanout") {
+            eventually("the backend works", || gateway.stat("calls") == 3);
         }
         drop(asked);
         eventually("it is over", || {
             gateway.stat("live") == 1
                 && gateway.stat("working") == 0
+                && gateway.stat("calls") == 0
                 && gateway.stat("contexts") == 1
         });
         assert_eq!(gateway.stat("client-gone"), gone);
