@@ -176,7 +176,7 @@ fn ctrl_c_lets_requests_finish() {
 }
 
 #[test]
-fn requests_that_outlast_the_grace_are_cancelled_and_told_why() {
+fn ctrl_c_cancels_requests_that_outlast_the_grace_and_says_why() {
     let gateway = Gateway::start(&["--limit", "10m", "--grace", "200ms"]);
     let asked = ENDLESS.map(|path| gateway.send(path, &[]));
     eventually("all are under way", || {
