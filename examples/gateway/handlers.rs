@@ -26,16 +26,19 @@ const NUMBERS_PER_CHECK: u64 = 256;
 /// What the gateway answers.
 pub struct Gateway {
     backend: Arc<Pool>,
+    /// Calls that the backend is at, where that runs in this process.
+    calls: Gauge,
     /// One for each core, so that CPU work queues here, where it can be given up, and not in the scheduler.
     cores: Arc<Semaphore>,
     stats: Arc<Stats>,
 }
 
 impl Gateway {
-    pub fn new(backend: SocketAddr, stats: Arc<Stats>) -> Self {
+    pub fn new(backend: SocketAddr, calls: Gauge, stats: Arc<Stats>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             backend: Arc::new(Pool::new(backend)),
+            calls,
             cores: Arc::new(Semaphore::new(cores)),
             stats,
         }
@@ -111,7 +114,7 @@ impl Routes for Gateway {
                 "{}\n",
                 ctx.value(&USER).map_or("nobody", String::as_str)
             )),
-            "/stats" => Ok(self.stats.to_string()),
+            "/stats" => Ok(format!("{}calls {}\n", self.stats, self.calls.get())),
             other => Err(Failure::NoSuchRoute(other.to_owned())),
         }
     }

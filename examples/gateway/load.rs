@@ -18,7 +18,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// How long what was hung up on may take to stop, once all clients are gone.
+/// How long what is left may take to stop once all clients are gone.
 const SETTLE: Duration = Duration::from_secs(5);
 
 /// # Errors
@@ -40,6 +40,8 @@ pub async fn run(args: &Args, duration: Duration) -> io::Result<Report> {
     tokio::spawn(async move {
         interrupts.recv().await;
         guard.cancel();
+        interrupts.recv().await;
+        std::process::exit(130);
     });
 
     let mut tally = Tally::default();
@@ -50,12 +52,14 @@ pub async fn run(args: &Args, duration: Duration) -> io::Result<Report> {
     let _ = progress.await;
 
     // Every client is gone, so every context is to go; not at once, for a thread sees it when it looks next.
-    let cut = services.front.drain(args.grace).await;
-    settle(|| services.front.ctx.child_count() == 0 && stats.contexts.get() == 0).await;
-    let mut live = (cut + services.front.ctx.child_count()) as u64 + stats.contexts.get();
+    let cut = services.front.drain(SETTLE).await;
+    let mut connections = cut + services.front.ctx.child_count();
     if let Some(backend) = &mut services.backend {
-        live += (backend.drain(args.grace).await + backend.ctx.child_count()) as u64;
+        connections += backend.drain(SETTLE).await + backend.ctx.child_count();
     }
+    let contexts = || stats.contexts.get() + services.backend_stats.contexts.get();
+    settle(|| contexts() == 0).await;
+    let live = connections as u64 + contexts();
     let mut lateness = Durations::default();
     lateness.extend(late.try_iter());
     Ok(Report {

@@ -37,6 +37,7 @@ mod request;
 mod server;
 mod stats;
 
+use backend::Items;
 use clap::Parser;
 use cli::Args;
 use handlers::Gateway;
@@ -116,24 +117,30 @@ struct Services {
     front: Server,
     backend: Option<Server>,
     backend_addr: SocketAddr,
+    /// Of the backend that runs here; nothing is counted of another.
+    backend_stats: Arc<Stats>,
 }
 
 impl Services {
     async fn start(args: &Args, listen: SocketAddr, stats: Arc<Stats>) -> io::Result<Self> {
+        let backend_stats = Arc::<Stats>::default();
         let (backend, backend_addr) = match args.backend {
             Some(addr) => (None, addr),
             None => {
                 let any = (Ipv4Addr::LOCALHOST, 0).into();
-                let server = Server::start(any, args.limit, backend::Items, Arc::default()).await?;
+                let counted = Arc::clone(&backend_stats);
+                let server = Server::start(any, args.limit, Items, counted).await?;
                 let addr = server.addr;
                 (Some(server), addr)
             }
         };
-        let routes = Gateway::new(backend_addr, Arc::clone(&stats));
+        let calls = backend_stats.requests.clone();
+        let routes = Gateway::new(backend_addr, calls, Arc::clone(&stats));
         Ok(Self {
             front: Server::start(listen, args.limit, routes, stats).await?,
             backend,
             backend_addr,
+            backend_stats,
         })
     }
 

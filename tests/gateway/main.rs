@@ -136,11 +136,14 @@ fn a_client_that_hangs_up_ends_the_work_done_for_it() {
         eventually("it is under way", || gateway.stat("live") == 2);
         if path.starts_with("/work") {
             eventually("a thread works", || gateway.stat("working") == 1);
+        } else if path.starts_with("/fanout") {
+            eventually("the backend works", || gateway.stat("calls") == 3);
         }
         drop(asked);
         eventually("it is over", || {
             gateway.stat("live") == 1
                 && gateway.stat("working") == 0
+                && gateway.stat("calls") == 0
                 && gateway.stat("contexts") == 1
         });
         assert_eq!(gateway.stat("client-gone"), gone);
@@ -173,7 +176,7 @@ fn ctrl_c_lets_requests_finish() {
 }
 
 #[test]
-fn requests_that_outlast_the_grace_are_cancelled_and_told_why() {
+fn ctrl_c_cancels_requests_that_outlast_the_grace_and_says_why() {
     let gateway = Gateway::start(&["--limit", "10m", "--grace", "200ms"]);
     let asked = ENDLESS.map(|path| gateway.send(path, &[]));
     eventually("all are under way", || {

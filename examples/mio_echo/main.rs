@@ -1,0 +1,66 @@
+//! A TCP echo server on one thread: one `mio::Poll` waits for sockets, for deadlines, and for a Ctrl-C on another thread.
+//!
+//! ```sh
+//! cargo run --features mio --example mio_echo -- 127.0.0.1:7007 10
+//! nc 127.0.0.1 7007
+//! ```
+//!
+//! The arguments are where to listen and after how many seconds a connection that says nothing is closed.
+
+mod server;
+
+use ripcord::Cause;
+use server::EchoServer;
+use signal_hook::consts::SIGINT;
+use signal_hook::iterator::Signals;
+use std::env;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mio_echo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let (addr, idle) = arguments()?;
+    let server = EchoServer::bind(addr, idle)
+        .map_err(|error| format!("cannot listen on {addr}: {error}"))?;
+    println!("listening on {}", server.local_addr()?);
+
+    // A cancel from any thread wakes the poll.
+    let stop = server.stopper();
+    let mut signals = Signals::new([SIGINT])?;
+    thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            stop.cancel_with(Cause::msg("interrupted"));
+        }
+    });
+
+    let served = server.run()?;
+    println!("{served}");
+    Ok(())
+}
+
+fn arguments() -> Result<(SocketAddr, Duration), String> {
+    let mut arguments = env::args().skip(1);
+    let addr = arguments
+        .next()
+        .unwrap_or_else(|| "127.0.0.1:7007".to_owned());
+    let idle = arguments.next().unwrap_or_else(|| "10".to_owned());
+    let addr = addr
+        .parse()
+        .map_err(|_| format!("{addr:?} is not an address and a port"))?;
+    let idle = idle
+        .parse()
+        .map_err(|_| format!("{idle:?} is not a number of seconds"))?;
+    Ok((addr, Duration::from_secs(idle)))
+}
