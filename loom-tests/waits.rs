@@ -2,7 +2,8 @@
 
 use crate::harness::model;
 use crate::list::{assert_tidy, child, root};
-use crate::raw::handle::{Handle, Waiting};
+use crate::raw::handle::Handle;
+use crate::raw::waiting::Waiting;
 use crate::raw::waits::tell;
 use crate::tree::cancel;
 use loom::sync::atomic::{AtomicUsize, Ordering};

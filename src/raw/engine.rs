@@ -15,9 +15,8 @@ use super::time::Time;
 use super::timers::serve;
 use super::tree::{self, Plan};
 use super::turn::turn;
-use crate::sync;
+use crate::sync::{self, Arc};
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// One count of an engine's timers.
