@@ -21,9 +21,11 @@ mod raw;
 
 mod inside;
 
+mod callbacks;
 mod canary;
 mod list;
 mod memory;
 mod merge;
+mod timers;
 mod tree;
 mod waits;
