@@ -59,7 +59,7 @@ fn cancelling(node: Handle) -> thread::JoinHandle<()> {
 
 #[test]
 fn a_callback_stopped_during_a_cancel_is_stopped_or_runs() {
-    model("stop against cancel", 3, 10, || {
+    model("stop against cancel", 3, 31, || {
         let node = root();
         let (registered, fate) = registered(&node);
         let canceller = cancelling(node.clone());
@@ -73,7 +73,7 @@ fn a_callback_stopped_during_a_cancel_is_stopped_or_runs() {
 
 #[test]
 fn a_callback_stopped_while_it_is_dispatched_is_stopped_or_runs() {
-    model("stop against cancel and dispatch", 2, 10, || {
+    model("stop against cancel and dispatch", 3, 47, || {
         let node = root();
         let (registered, fate) = registered(&node);
         let canceller = thread::spawn({
@@ -92,7 +92,7 @@ fn a_callback_stopped_while_it_is_dispatched_is_stopped_or_runs() {
 
 #[test]
 fn one_of_two_who_stop_a_callback_has_stopped_it() {
-    model("stop against stop", 3, 10, || {
+    model("stop against stop", 3, 20, || {
         let node = root();
         let (registered, fate) = registered(&node);
         let registered = Arc::new(registered);
@@ -109,7 +109,7 @@ fn one_of_two_who_stop_a_callback_has_stopped_it() {
 
 #[test]
 fn a_callback_registered_during_a_cancel_runs_once() {
-    model("register against cancel", 3, 10, || {
+    model("register against cancel", 3, 22, || {
         let node = root();
         let canceller = cancelling(node.clone());
         let (registered, fate) = register(&node);
@@ -122,7 +122,7 @@ fn a_callback_registered_during_a_cancel_runs_once() {
 
 #[test]
 fn a_callback_keeps_its_node_from_the_last_handle_to_its_run() {
-    model("callback alone against the parent's cancel", 2, 10, || {
+    model("callback alone against the parent's cancel", 3, 190, || {
         let top = root();
         let node = child(&top);
         let (registered, fate) = registered(&node);
@@ -137,7 +137,7 @@ fn a_callback_keeps_its_node_from_the_last_handle_to_its_run() {
 
 #[test]
 fn a_callback_let_go_while_it_runs_is_freed_once() {
-    model("let go against dispatch", 3, 5, || {
+    model("let go against dispatch", 3, 240, || {
         let node = root();
         let (registered, fate) = registered(&node);
         cancel(&node);
@@ -151,7 +151,7 @@ fn a_callback_let_go_while_it_runs_is_freed_once() {
 
 #[test]
 fn a_callback_handed_over_while_the_dispatcher_goes_to_sleep_is_dispatched() {
-    model("hand over against sleep", 3, 10, || {
+    model("hand over against sleep", 3, 25, || {
         let node = root();
         let (registered, fate) = registered(&node);
         let dispatcher = thread::spawn({
@@ -172,7 +172,7 @@ fn a_callback_handed_over_while_the_dispatcher_goes_to_sleep_is_dispatched() {
 
 #[test]
 fn two_callbacks_handed_over_at_once_are_both_dispatched() {
-    model("hand over against hand over", 2, 10, || {
+    model("hand over against hand over", 2, 35_000, || {
         let nodes = [root(), root()];
         let [(first, one), (second, two)] = nodes.each_ref().map(registered);
         let [a, b] = nodes.map(cancelling);
@@ -190,7 +190,7 @@ fn two_callbacks_handed_over_at_once_are_both_dispatched() {
 
 #[test]
 fn a_callback_stopped_while_its_deadline_fires_is_stopped_or_runs() {
-    model("stop against fire", 2, 10, || {
+    model("stop against fire", 3, 31, || {
         let (engine, timers) = manual();
         let node = timed(&engine, 20);
         let (registered, fate) = registered(&node);

@@ -357,7 +357,7 @@ pub(crate) fn contain(f: impl FnOnce()) -> bool {
 /// The kernel's part in a futex, by a lock and a condition: the check of the word and the sleep are one step, which is
 /// all that the protocol relies on.
 pub(crate) mod futex {
-    use super::{AtomicUsize, CLOCK, Duration, LAST, Ordering, nanos};
+    use super::{AtomicUsize, CLOCK, Cell, Duration, LAST, Ordering, nanos};
     use loom::sync::{Condvar, Mutex};
 
     loom::lazy_static! {
@@ -377,7 +377,19 @@ pub(crate) mod futex {
         }
     }
 
+    loom::thread_local! {
+        static IS_STOPPED: Cell<bool> = Cell::new(false);
+    }
+
+    /// The calling thread is stopped before its next system call, as far as others can tell: no wake comes of it.
+    pub(crate) fn stop_before_the_kernel() {
+        IS_STOPPED.with(|is_stopped| is_stopped.set(true));
+    }
+
     pub(crate) fn wake_all(_: &AtomicUsize) {
+        if IS_STOPPED.with(Cell::get) {
+            return;
+        }
         drop(KERNEL.0.lock().unwrap());
         KERNEL.1.notify_all();
     }

@@ -8,9 +8,11 @@ use crate::harness::{model, model_with_reuse};
 use crate::list::child;
 use crate::raw::engine::Timers;
 use crate::raw::handle::Handle;
+use crate::raw::parker::Parker;
+use crate::raw::time::Time;
 use crate::raw::timers::Due;
 use crate::raw::turn::{tidy, turn};
-use crate::sync::let_time_pass;
+use crate::sync::{futex, let_time_pass};
 use crate::tree::{cancel_with, cause_of};
 use crate::{local, sync};
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -75,7 +77,7 @@ loom::thread_local! {
 
 #[test]
 fn an_arm_while_the_timer_thread_goes_to_sleep_is_not_slept_past() {
-    model("arm against sleep", 2, 100, || {
+    model("arm against sleep", 3, 9_000, || {
         let (engine, serve) = threaded();
         let_time_pass(nanos(20));
         let server = thread::spawn(serve);
@@ -88,7 +90,7 @@ fn an_arm_while_the_timer_thread_goes_to_sleep_is_not_slept_past() {
 
 #[test]
 fn an_arm_that_finds_no_slot_while_the_timer_thread_goes_to_sleep_is_not_slept_past() {
-    model("spilled arm against sleep", 1, 50, || {
+    model("spilled arm against sleep", 2, 5_000, || {
         let (engine, serve) = threaded();
         let_time_pass(nanos(20));
         let later = [timed(&engine, 60), timed(&engine, 60)];
@@ -102,7 +104,7 @@ fn an_arm_that_finds_no_slot_while_the_timer_thread_goes_to_sleep_is_not_slept_p
 
 #[test]
 fn an_earlier_arm_wakes_a_timer_thread_that_sleeps_until_a_later_one() {
-    model("earlier arm against sleep", 1, 50, || {
+    model("earlier arm against sleep", 2, 680, || {
         let (engine, serve) = threaded();
         let_time_pass(nanos(20));
         let later = timed(&engine, 60);
@@ -116,7 +118,7 @@ fn an_earlier_arm_wakes_a_timer_thread_that_sleeps_until_a_later_one() {
 
 #[test]
 fn a_later_arm_does_not_rely_on_the_wake_of_an_earlier_one() {
-    model("arm against a stopped arm", 3, 10, || {
+    model("arm against a stopped arm", 2, 480, || {
         let (engine, timers, wakes) = driven();
         assert_eq!(timers.next_timeout(), None);
         let other = thread::spawn({
@@ -134,8 +136,40 @@ fn a_later_arm_does_not_rely_on_the_wake_of_an_earlier_one() {
 }
 
 #[test]
+fn a_wake_does_not_rely_on_one_that_was_stopped_before_its_system_call() {
+    model("wake against a stopped wake", 3, 530, || {
+        let shared = Arc::new((Parker::new(), AtomicUsize::new(0)));
+        let sleeper = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                let (parker, changed) = &*shared;
+                while changed.load(Ordering::Relaxed) == 0 {
+                    let announced = parker.announce();
+                    if changed.load(Ordering::Relaxed) == 0 {
+                        parker.sleep(announced, Time::NEVER);
+                    } else {
+                        parker.rise();
+                    }
+                }
+            }
+        });
+        let other = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                futex::stop_before_the_kernel();
+                shared.0.wake();
+            }
+        });
+        shared.1.store(1, Ordering::Relaxed);
+        shared.0.wake();
+        sleeper.join().unwrap();
+        other.join().unwrap();
+    });
+}
+
+#[test]
 fn a_turn_of_another_thread_hides_no_deadline_from_the_loop() {
-    model("next timeout against a turn", 3, 10, || {
+    model("next timeout against a turn", 3, 32, || {
         let (engine, timers, wakes) = driven();
         let node = timed(&engine, 8);
         let other = thread::spawn({
@@ -154,7 +188,7 @@ fn a_turn_of_another_thread_hides_no_deadline_from_the_loop() {
 
 #[test]
 fn an_arm_wakes_the_loop_though_another_thread_takes_a_turn() {
-    model("arm against a turn", 3, 10, || {
+    model("arm against a turn", 3, 15, || {
         let (engine, timers, wakes) = driven();
         assert_eq!(timers.next_timeout(), None);
         let other = turning(timers);
@@ -167,7 +201,7 @@ fn an_arm_wakes_the_loop_though_another_thread_takes_a_turn() {
 
 #[test]
 fn a_node_dropped_while_it_fires_is_freed_once() {
-    model("drop against fire", 3, 10, || {
+    model("drop against fire", 3, 190, || {
         let (engine, timers) = manual();
         let node = timed(&engine, 20);
         move_clock(&engine, 20);
@@ -179,7 +213,7 @@ fn a_node_dropped_while_it_fires_is_freed_once() {
 
 #[test]
 fn a_node_dropped_in_the_wheel_while_it_fires_is_freed_once() {
-    model("drop in the wheel against fire", 3, 10, || {
+    model("drop in the wheel against fire", 3, 300, || {
         let (engine, timers) = manual();
         let node = timed(&engine, 8);
         timers.turn();
@@ -192,7 +226,7 @@ fn a_node_dropped_in_the_wheel_while_it_fires_is_freed_once() {
 
 #[test]
 fn a_node_that_found_no_slot_dropped_while_it_fires_is_freed_once() {
-    model("drop of a spilled one against fire", 2, 10, || {
+    model("drop of a spilled one against fire", 3, 300, || {
         let (engine, timers) = manual();
         let nodes = [timed(&engine, 60), timed(&engine, 60)];
         let node = timed(&engine, 20);
@@ -215,7 +249,7 @@ fn assert_agrees(node: &Handle) {
 
 #[test]
 fn a_fire_against_a_cancel_leaves_one_cause_for_good() {
-    model("fire against cancel", 3, 10, || {
+    model("fire against cancel", 3, 10_000, || {
         let (engine, timers) = manual();
         let node = timed_with(&engine, 20, "too late");
         let leaf = child(&node);
@@ -241,7 +275,7 @@ fn a_fire_against_a_cancel_leaves_one_cause_for_good() {
 
 #[test]
 fn a_fire_against_the_parents_cancel_leaves_one_cause_for_good() {
-    model("fire against the parent's cancel", 2, 10, || {
+    model("fire against the parent's cancel", 2, 670, || {
         let (engine, timers) = manual();
         let parent = child(&engine);
         let node = timed_with(&parent, 20, "too late");
@@ -259,7 +293,7 @@ fn a_fire_against_the_parents_cancel_leaves_one_cause_for_good() {
 
 #[test]
 fn a_fire_against_the_parents_cancel_and_the_last_handle_frees_once() {
-    model("fire against cancel against drop", 1, 10, || {
+    model("fire against cancel against drop", 2, 2_000, || {
         let (engine, timers) = manual();
         let parent = child(&engine);
         let node = timed(&parent, 20);
@@ -274,7 +308,7 @@ fn a_fire_against_the_parents_cancel_and_the_last_handle_frees_once() {
 
 #[test]
 fn a_fire_and_two_drops_end_the_parent_once() {
-    model("fire against parent and child", 2, 10, || {
+    model("fire against parent and child", 2, 57_000, || {
         let (engine, timers) = manual();
         let parent = timed(&engine, 30);
         let node = timed(&parent, 20);
@@ -289,7 +323,7 @@ fn a_fire_and_two_drops_end_the_parent_once() {
 
 #[test]
 fn an_arm_while_its_stripe_is_collected_is_not_lost() {
-    model("arm against collection", 3, 10, || {
+    model("arm against collection", 3, 60, || {
         let (engine, timers) = manual();
         let due = timed(&engine, 5);
         move_clock(&engine, 5);
@@ -304,7 +338,7 @@ fn an_arm_while_its_stripe_is_collected_is_not_lost() {
 
 #[test]
 fn a_near_arm_while_its_stripe_is_collected_is_not_lost() {
-    model("near arm against collection", 3, 10, || {
+    model("near arm against collection", 3, 60, || {
         let (engine, timers) = manual();
         let due = timed(&engine, 5);
         move_clock(&engine, 5);
@@ -319,7 +353,7 @@ fn a_near_arm_while_its_stripe_is_collected_is_not_lost() {
 
 #[test]
 fn an_arm_that_finds_no_slot_while_its_stripe_is_collected_is_not_lost() {
-    model("spilled arm against collection", 2, 10, || {
+    model("spilled arm against collection", 3, 180, || {
         let (engine, timers) = manual();
         let [due, later] = [timed(&engine, 5), timed(&engine, 60)];
         move_clock(&engine, 5);
@@ -335,7 +369,7 @@ fn an_arm_that_finds_no_slot_while_its_stripe_is_collected_is_not_lost() {
 
 #[test]
 fn a_slot_reused_during_a_collection_loses_no_near_deadline() {
-    model_with_reuse("reuse by a nearer one against collection", 3, 10, || {
+    model_with_reuse("reuse by a nearer one against collection", 3, 250, || {
         let (engine, timers) = manual();
         let due = timed(&engine, 5);
         let far = timed(&engine, 60);
@@ -352,7 +386,7 @@ fn a_slot_reused_during_a_collection_loses_no_near_deadline() {
 
 #[test]
 fn a_slot_reused_during_a_collection_fires_no_far_deadline() {
-    model_with_reuse("reuse by a later one against collection", 3, 10, || {
+    model_with_reuse("reuse by a later one against collection", 3, 1_000, || {
         let (engine, timers) = manual();
         let due = timed(&engine, 5);
         move_clock(&engine, 5);
@@ -368,7 +402,7 @@ fn a_slot_reused_during_a_collection_fires_no_far_deadline() {
 
 #[test]
 fn two_arms_at_once_on_one_stripe_are_both_kept() {
-    model("arm against arm", 2, 10, || {
+    model("arm against arm", 2, 480, || {
         let (engine, timers) = manual();
         let other = thread::spawn({
             let engine = engine.clone();
@@ -382,9 +416,10 @@ fn two_arms_at_once_on_one_stripe_are_both_kept() {
 
 #[test]
 fn a_node_dropped_while_the_wheel_is_swept_is_freed_once() {
-    model("drop against sweep", 3, 10, || {
+    model("drop against sweep", 3, 35, || {
         let (engine, timers) = manual();
         let [first, second] = [timed(&engine, 8), timed(&engine, 8)];
+        let kept = timed(&engine, 9);
         timers.turn();
         drop(first);
         let sweeper = thread::spawn({
@@ -394,12 +429,14 @@ fn a_node_dropped_while_the_wheel_is_swept_is_freed_once() {
         drop(second);
         sweeper.join().unwrap();
         tidy(engine.core());
+        timers.advance(nanos(9));
+        assert!(kept.is_done(), "a deadline was lost");
     });
 }
 
 #[test]
 fn a_node_dropped_while_another_thread_moves_it_to_the_wheel_is_freed_once() {
-    model("drop against collection", 3, 10, || {
+    model("drop against collection", 3, 26, || {
         let (engine, timers) = manual();
         let node = timed(&engine, 8);
         let other = turning(timers);
@@ -415,7 +452,7 @@ fn assert_stopped(node: &Handle) {
 
 #[test]
 fn an_arm_during_a_shutdown_is_ended() {
-    model("arm against shutdown", 3, 10, || {
+    model("arm against shutdown", 3, 390, || {
         let (engine, timers) = Handle::driven(None, |_| ());
         let other = thread::spawn(move || {
             timers.shut_down();
@@ -429,7 +466,7 @@ fn an_arm_during_a_shutdown_is_ended() {
 
 #[test]
 fn an_arm_during_a_shutdown_on_another_stripe_is_ended() {
-    model("arm on a second stripe against shutdown", 3, 10, || {
+    model("arm on a second stripe against shutdown", 3, 390, || {
         let (engine, timers) = Handle::driven(None, |_| ());
         let other = thread::spawn(move || {
             timers.shut_down();
@@ -444,7 +481,7 @@ fn an_arm_during_a_shutdown_on_another_stripe_is_ended() {
 
 #[test]
 fn a_shutdown_during_a_turn_ends_what_is_not_due_as_stopped() {
-    model("shutdown against turn", 3, 10, || {
+    model("shutdown against turn", 3, 24, || {
         let (engine, timers) = manual();
         let node = timed(&engine, 30);
         let other = turning(timers);
@@ -456,7 +493,7 @@ fn a_shutdown_during_a_turn_ends_what_is_not_due_as_stopped() {
 
 #[test]
 fn a_shutdown_against_the_thread_that_serves_ends_what_is_armed_and_the_thread() {
-    model("shutdown against serve", 2, 10, || {
+    model("shutdown against serve", 3, 150, || {
         let (engine, serve) = threaded();
         let node = timed(&engine, 30);
         let server = thread::spawn(serve);
@@ -468,7 +505,7 @@ fn a_shutdown_against_the_thread_that_serves_ends_what_is_armed_and_the_thread()
 
 #[test]
 fn an_engine_whose_last_context_goes_ends_its_thread_and_frees_what_was_abandoned() {
-    model("last context against serve", 2, 10, || {
+    model("last context against serve", 3, 41, || {
         let (engine, serve) = threaded();
         let node = timed(&engine, 8);
         turn(engine.core());
@@ -481,7 +518,7 @@ fn an_engine_whose_last_context_goes_ends_its_thread_and_frees_what_was_abandone
 
 #[test]
 fn the_last_context_against_the_last_of_the_timers_frees_them_once() {
-    model("last context against the last of the timers", 3, 4, || {
+    model("last context against the last of the timers", 3, 3, || {
         let (engine, timers) = manual();
         let node = timed(&engine, 8);
         timers.turn();
@@ -494,7 +531,7 @@ fn the_last_context_against_the_last_of_the_timers_frees_them_once() {
 
 #[test]
 fn an_arm_while_the_clock_moves_past_it_is_fired_by_one_of_both() {
-    model("arm against advance", 3, 10, || {
+    model("arm against advance", 3, 83, || {
         let (engine, timers) = manual();
         let other = thread::spawn(move || {
             timers.advance(nanos(20));
@@ -514,7 +551,7 @@ fn an_arm_while_the_clock_moves_past_it_is_fired_by_one_of_both() {
 
 #[test]
 fn an_instant_armed_while_the_clock_moves_past_it_is_fired_by_one_of_both() {
-    model("arm at an instant against advance", 3, 10, || {
+    model("arm at an instant against advance", 3, 83, || {
         let (engine, timers) = manual();
         let due = Due::At(timers.now().after(nanos(20)));
         let other = thread::spawn(move || {
@@ -529,7 +566,7 @@ fn an_instant_armed_while_the_clock_moves_past_it_is_fired_by_one_of_both() {
 
 #[test]
 fn what_is_due_is_fired_once_by_two_who_take_a_turn_at_once() {
-    model("turn against turn", 3, 10, || {
+    model("turn against turn", 3, 43, || {
         let (engine, timers) = manual();
         let node = timed(&engine, 20);
         let other = thread::spawn({

@@ -236,7 +236,7 @@ fn two_who_ask_for_a_channel_at_once_get_one_that_is_made() {
 
 #[test]
 fn a_sleep_polled_while_it_fires_is_ready_or_woken() {
-    model("sleep poll against fire", 3, 10, || {
+    model("sleep poll against fire", 3, 11, || {
         let (engine, timers) = manual();
         let mut sleeping = Sleeping::under(&engine, nanos(20));
         move_clock(&engine, 20);
@@ -274,7 +274,7 @@ fn a_sleep_polled_while_its_context_is_cancelled_is_ready_or_woken() {
 
 #[test]
 fn a_sleep_begun_while_its_context_is_cancelled_is_done() {
-    model("sleep against cancel", 2, 10, || {
+    model("sleep against cancel", 3, 49, || {
         let (engine, timers) = manual();
         let node = child(&engine);
         let canceller = thread::spawn({
@@ -291,7 +291,7 @@ fn a_sleep_begun_while_its_context_is_cancelled_is_done() {
 
 #[test]
 fn a_sleep_is_woken_once_by_its_time_and_a_cancel() {
-    model("sleep against fire and cancel", 2, 10, || {
+    model("sleep against fire and cancel", 3, 16, || {
         let (engine, timers) = manual();
         let node = child(&engine);
         let mut sleeping = Sleeping::under(&node, nanos(20));
@@ -310,7 +310,7 @@ fn a_sleep_is_woken_once_by_its_time_and_a_cancel() {
 
 #[test]
 fn a_sleep_dropped_while_it_fires_has_given_its_waker_back() {
-    model("sleep drop against fire", 3, 10, || {
+    model("sleep drop against fire", 3, 400, || {
         let (engine, timers) = manual();
         let mut sleeping = Sleeping::under(&engine, nanos(20));
         let (wakes, waker) = counter(None);
@@ -327,7 +327,7 @@ fn a_sleep_dropped_while_it_fires_has_given_its_waker_back() {
 
 #[test]
 fn a_sleep_dropped_while_its_context_is_cancelled_has_given_its_waker_back() {
-    model("sleep drop against cancel", 2, 10, || {
+    model("sleep drop against cancel", 3, 160, || {
         let (engine, timers) = manual();
         let node = child(&engine);
         let mut sleeping = Sleeping::under(&node, nanos(20));
@@ -345,7 +345,7 @@ fn a_sleep_dropped_while_its_context_is_cancelled_has_given_its_waker_back() {
 
 #[test]
 fn a_blocked_thread_is_woken_by_a_deadline() {
-    model("sleeper against fire", 3, 5, || {
+    model("sleeper against fire", 3, 160, || {
         let (engine, timers) = manual();
         let node = timed(&engine, 20);
         move_clock(&engine, 20);
@@ -357,7 +357,7 @@ fn a_blocked_thread_is_woken_by_a_deadline() {
 
 #[test]
 fn a_waiter_installed_while_its_deadline_fires_is_refused_or_woken() {
-    model("waiter install against fire", 2, 10, || {
+    model("waiter install against fire", 3, 230, || {
         let (engine, timers) = manual();
         let node = timed(&engine, 20);
         move_clock(&engine, 20);
@@ -377,7 +377,7 @@ fn a_waiter_installed_while_its_deadline_fires_is_refused_or_woken() {
 
 #[test]
 fn a_waiter_is_woken_once_by_a_deadline_and_a_cancel() {
-    model("waiter against fire and cancel", 2, 10, || {
+    model("waiter against fire and cancel", 3, 1_000, || {
         let (engine, timers) = manual();
         let node = timed(&engine, 20);
         let (wakes, waker) = counter(None);
@@ -394,7 +394,7 @@ fn a_waiter_is_woken_once_by_a_deadline_and_a_cancel() {
 
 #[test]
 fn a_waiter_outlives_every_handle_and_is_told_by_the_deadline() {
-    model("waiter alone against fire", 2, 7, || {
+    model("waiter alone against fire", 3, 7, || {
         let (engine, timers) = manual();
         let node = timed(&engine, 20);
         let (wakes, waker) = counter(None);
