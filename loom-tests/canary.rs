@@ -2,7 +2,7 @@
 
 use crate::harness::model;
 use crate::list::{child, root};
-use crate::raw::handle::Waiting;
+use crate::raw::waiting::Waiting;
 use crate::sync::{Alive, AtomicUsize, Ordering, UnsafeCell};
 use loom::thread;
 use std::sync::Arc;

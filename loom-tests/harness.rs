@@ -62,6 +62,7 @@ fn check(
         move || {
             executions.fetch_add(1, Ordering::Relaxed);
             local::reset(reuse);
+            sync::reset();
             sync::explore_every_order(every_order);
             f();
         }

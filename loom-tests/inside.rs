@@ -1,9 +1,10 @@
 //! What models ask of a node beyond what the library needs.
 
 use crate::raw::bury;
-use crate::raw::handle::{Handle, Waiting};
+use crate::raw::handle::Handle;
 use crate::raw::node::{Node, Waiter};
 use crate::raw::tree;
+use crate::raw::waiting::Waiting;
 
 impl Handle {
     fn inside(&self) -> &Node {

@@ -1,7 +1,8 @@
 //! Models of the list: removals, hand-over, close. The entries are waiter records of one node, the smallest there are.
 
 use crate::harness::model;
-use crate::raw::handle::{Handle, Waiting};
+use crate::raw::handle::Handle;
+use crate::raw::waiting::Waiting;
 use loom::thread;
 
 /// A node with one handle.

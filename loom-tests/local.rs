@@ -1,6 +1,8 @@
 //! The models' side of `src/local.rs`: blocks that are kept after they are freed, or one that is reused at once; a
 //! stripe chosen by the model; and no inflation but the one a model makes.
 
+use crate::raw::callbacks::Queue;
+use crate::raw::core::Core;
 use crate::raw::pool::{Block, Depot, Magazine};
 use crate::sync::{AtomicUsize, Ordering};
 use crate::tuning;
@@ -17,15 +19,23 @@ loom::thread_local! {
     static INDEX: Cell<usize> = Cell::new(0);
 }
 
+const CLASSES: usize = tuning::BLOCKS.len();
+
 loom::lazy_static! {
-    static ref WORDS: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
     static ref KEYS: AtomicUsize = AtomicUsize::new(0);
+    /// Of each class, one slot and the hint.
+    static ref DEPOTS: [[AtomicUsize; 2]; CLASSES] =
+        std::array::from_fn(|_| std::array::from_fn(|_| AtomicUsize::new(0)));
+    static ref GLOBAL: Core = Core::threaded("models", |_| ());
+    static ref CALLBACKS: Queue = Queue::new();
 }
 
-const LAYOUT: Layout = match Layout::from_size_align(tuning::BLOCK, 64) {
-    Ok(layout) => layout,
-    Err(_) => panic!(),
-};
+const fn layout(class: usize) -> Layout {
+    match Layout::from_size_align(tuning::BLOCKS[class], 64) {
+        Ok(layout) => layout,
+        Err(_) => panic!(),
+    }
+}
 
 /// Starts an execution: nothing of the one before is in use any more.
 pub(crate) fn reset(reuse: bool) {
@@ -36,29 +46,38 @@ pub(crate) fn reset(reuse: bool) {
     }
 }
 
-/// One slot and the hint.
-fn depot() -> Depot<'static> {
-    let words: &'static [AtomicUsize; 2] = &WORDS;
-    Depot::new(&words[..1], &words[1])
+fn depot(class: usize) -> Depot<'static> {
+    let depots: &'static [[AtomicUsize; 2]; CLASSES] = &DEPOTS;
+    let [slot, hint] = &depots[class];
+    Depot::new(std::slice::from_ref(slot), hint)
 }
 
-pub(crate) fn allocate() -> Block {
+pub(crate) fn allocate(class: usize) -> Block {
     if REUSE.get()
-        && let Some(block) = depot().take().and_then(|mut magazine| magazine.take())
+        && let Some(block) = depot(class).take().and_then(|mut magazine| magazine.take())
     {
         return block;
     }
     // SAFETY: the layout is not empty.
-    unsafe { allocate_bytes(LAYOUT) }
+    unsafe { allocate_bytes(layout(class)) }
 }
 
-pub(crate) unsafe fn free(block: Block) {
+pub(crate) unsafe fn free(class: usize, block: Block) {
     if REUSE.get() {
         let mut magazine = Magazine::EMPTY;
         // SAFETY: the caller's promise.
         unsafe { magazine.put(block) };
-        drop(depot().put(magazine));
+        drop(depot(class).put(magazine));
     }
+}
+
+/// Of the execution, not of the process.
+pub(crate) fn global() -> &'static Core {
+    &GLOBAL
+}
+
+pub(crate) fn callbacks() -> &'static Queue {
+    &CALLBACKS
 }
 
 /// Chooses the calling thread's stripe.

@@ -21,10 +21,12 @@ mod raw;
 
 mod inside;
 
+mod callbacks;
 mod canary;
 mod list;
 mod memory;
 mod merge;
+mod timers;
 mod tree;
 mod values;
 mod waits;

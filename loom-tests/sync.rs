@@ -4,11 +4,156 @@ pub(crate) use loom::sync::atomic::Ordering;
 
 use loom::cell::UnsafeCell as LoomUnsafeCell;
 use loom::sync::atomic::AtomicUsize as LoomAtomicUsize;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::ops::Deref;
+use std::sync::OnceLock;
 use std::task::Waker;
+use std::time::{Duration, Instant};
+
+type Thread = Box<dyn FnOnce() + Send>;
 
 std::thread_local! {
     static EVERY_ORDER: Cell<bool> = const { Cell::new(false) };
+    /// Nanoseconds from the epoch. A std thread-local, as those below: loom runs all threads of a model on one.
+    static CLOCK: Cell<u64> = const { Cell::new(0) };
+    static LAST: Cell<u64> = const { Cell::new(0) };
+    static SPAWNED: RefCell<Vec<Thread>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Starts an execution.
+pub(crate) fn reset() {
+    CLOCK.set(0);
+    LAST.set(0);
+    SPAWNED.take();
+}
+
+/// Lets time come to `last` and no further, by threads that sleep until then or before. Who sleeps longer sleeps for
+/// ever, so that loom reports a deadlock where a wake was lost and the next timeout would only have come late.
+pub(crate) fn let_time_pass(last: Duration) {
+    LAST.set(nanos(last));
+}
+
+fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos().try_into().unwrap_or(u64::MAX)
+}
+
+pub(crate) fn epoch() -> Instant {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    *EPOCH.get_or_init(Instant::now)
+}
+
+/// The model's clock: it moves while a thread sleeps, and not otherwise.
+pub(crate) fn now() -> Instant {
+    epoch() + Duration::from_nanos(CLOCK.get())
+}
+
+/// Loom takes SeqCst accesses for AcqRel ones, but knows these.
+pub(crate) fn model_fence() {
+    loom::sync::atomic::fence(Ordering::SeqCst);
+}
+
+/// Starts nothing: the model takes what was to be started, by [`spawned`], and runs it in a thread of its own.
+pub(crate) fn spawn(_: &str, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    SPAWNED.with_borrow_mut(|spawned| spawned.push(Box::new(f)));
+    Ok(())
+}
+
+/// What was to be started and was not yet taken, the latest first.
+pub(crate) fn spawned() -> Option<Thread> {
+    SPAWNED.with_borrow_mut(Vec::pop)
+}
+
+/// Here, for which thread it is does not matter to the engine.
+pub(crate) fn run_elsewhere(f: impl FnOnce() + Send + 'static) {
+    f();
+}
+
+pub(crate) fn sleep_exactly() {}
+
+/// `std`'s, as far as the engine uses it, on a count that loom watches; and it reports a leak.
+#[derive(Debug)]
+pub(crate) struct Arc<T>(*const Counted<T>);
+
+#[derive(Debug)]
+#[repr(C)]
+struct Counted<T> {
+    value: T,
+    counts: LoomAtomicUsize,
+    _leaks: loom::alloc::Track<()>,
+}
+
+// SAFETY: as std's.
+unsafe impl<T: Send + Sync> Send for Arc<T> {}
+// SAFETY: as std's.
+unsafe impl<T: Send + Sync> Sync for Arc<T> {}
+
+impl<T> Arc<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Box::into_raw(Box::new(Counted {
+            value,
+            counts: LoomAtomicUsize::new(1),
+            _leaks: loom::alloc::Track::new(()),
+        })))
+    }
+
+    pub(crate) fn into_raw(this: Self) -> *const T {
+        std::mem::ManuallyDrop::new(this).0.cast()
+    }
+
+    /// # Safety
+    ///
+    /// From `into_raw`, once.
+    pub(crate) unsafe fn from_raw(value: *const T) -> Self {
+        Self(value.cast())
+    }
+
+    /// # Safety
+    ///
+    /// From `into_raw`, and a count of it is the caller's.
+    pub(crate) unsafe fn increment_strong_count(value: *const T) {
+        // SAFETY: the caller's promise.
+        let counted = unsafe { &*value.cast::<Counted<T>>() };
+        counted.counts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn into_inner(this: Self) -> Option<T> {
+        std::mem::ManuallyDrop::new(this).release()
+    }
+
+    fn counted(&self) -> &Counted<T> {
+        // SAFETY: a count of it is ours.
+        unsafe { &*self.0 }
+    }
+
+    fn release(&self) -> Option<T> {
+        let last = self.counted().counts.fetch_sub(1, Ordering::AcqRel) == 1;
+        // SAFETY: the last count was ours.
+        last.then(|| unsafe { Box::from_raw(self.0.cast_mut()) }.value)
+    }
+}
+
+impl<T> Deref for Arc<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.counted().value
+    }
+}
+
+impl<T> Clone for Arc<T> {
+    fn clone(&self) -> Self {
+        self.counted().counts.fetch_add(1, Ordering::Relaxed);
+        Self(self.0)
+    }
+}
+
+impl<T> Drop for Arc<T> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            drop(self.release());
+        }
+    }
 }
 
 /// Has models that start on this thread explore every order of two loads too.
@@ -221,21 +366,39 @@ pub(crate) fn contain(f: impl FnOnce()) -> bool {
 /// The kernel's part in a futex, by a lock and a condition: the check of the word and the sleep are one step, which is
 /// all that the protocol relies on.
 pub(crate) mod futex {
-    use super::{AtomicUsize, Ordering};
+    use super::{AtomicUsize, CLOCK, Cell, Duration, LAST, Ordering, nanos};
     use loom::sync::{Condvar, Mutex};
 
     loom::lazy_static! {
         static ref KERNEL: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
     }
 
-    pub(crate) fn wait(word: &AtomicUsize, expected: u32) {
+    /// With a timeout that time may come to, it comes: that nobody wakes the thread before is always possible.
+    pub(crate) fn wait(word: &AtomicUsize, expected: u32, timeout: Option<Duration>) {
         let kernel = KERNEL.0.lock().unwrap();
-        if word.load(Ordering::Relaxed) as u32 == expected {
-            drop(KERNEL.1.wait(kernel).unwrap());
+        if word.load(Ordering::Relaxed) as u32 != expected {
+            return;
+        }
+        let until = timeout.map(|timeout| CLOCK.get().saturating_add(nanos(timeout)));
+        match until.filter(|until| *until <= LAST.get()) {
+            Some(until) => CLOCK.set(CLOCK.get().max(until)),
+            None => drop(KERNEL.1.wait(kernel).unwrap()),
         }
     }
 
+    loom::thread_local! {
+        static IS_STOPPED: Cell<bool> = Cell::new(false);
+    }
+
+    /// The calling thread is stopped before its next system call, as far as others can tell: no wake comes of it.
+    pub(crate) fn stop_before_the_kernel() {
+        IS_STOPPED.with(|is_stopped| is_stopped.set(true));
+    }
+
     pub(crate) fn wake_all(_: &AtomicUsize) {
+        if IS_STOPPED.with(Cell::get) {
+            return;
+        }
         drop(KERNEL.0.lock().unwrap());
         KERNEL.1.notify_all();
     }

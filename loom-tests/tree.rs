@@ -14,7 +14,7 @@ pub(crate) fn cancel(node: &Handle) {
     tell(node.cancel(None));
 }
 
-fn cancel_with(node: &Handle, cause: &str) {
+pub(crate) fn cancel_with(node: &Handle, cause: &str) {
     tell(node.cancel(Some(Cause::msg(cause))));
 }
 

@@ -1,9 +1,12 @@
 //! Models of those who wait: wakers, blocked threads and channels against the cancel that is to tell them.
 
+use crate::error::Error;
 use crate::harness::model;
 use crate::list::{assert_tidy, child, root};
-use crate::raw::handle::{Handle, Waiting};
+use crate::raw::handle::Handle;
+use crate::raw::waiting::{Sleeping, Waiting};
 use crate::raw::waits::tell;
+use crate::timers::{manual, move_clock, nanos, timed, turning};
 use crate::tree::cancel;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
@@ -228,5 +231,180 @@ fn two_who_ask_for_a_channel_at_once_get_one_that_is_made() {
         });
         assert!(connected(&node));
         other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_sleep_polled_while_it_fires_is_ready_or_woken() {
+    model("sleep poll against fire", 3, 11, || {
+        let (engine, timers) = manual();
+        let mut sleeping = Sleeping::under(&engine, nanos(20));
+        move_clock(&engine, 20);
+        let firing = turning(timers);
+        let (wakes, waker) = counter(None);
+        assert!(sleeping.register(&waker));
+        let sleeps = sleeping.result().is_none();
+        firing.join().unwrap();
+        let wakes = wakes.wakes.load(Ordering::Relaxed);
+        assert!(!sleeps || wakes == 1, "a lost wake");
+        assert!(wakes <= 1, "woken twice");
+        assert_eq!(sleeping.result(), Some(Ok(())));
+    });
+}
+
+#[test]
+fn a_sleep_polled_while_its_context_is_cancelled_is_ready_or_woken() {
+    model("sleep poll against cancel", 3, 6, || {
+        let (engine, timers) = manual();
+        let node = child(&engine);
+        let mut sleeping = Sleeping::under(&node, nanos(20));
+        let canceller = thread::spawn(move || cancel(&node));
+        let (wakes, waker) = counter(None);
+        assert!(sleeping.register(&waker));
+        let sleeps = sleeping.result().is_none();
+        canceller.join().unwrap();
+        let wakes = wakes.wakes.load(Ordering::Relaxed);
+        assert!(!sleeps || wakes == 1, "a lost wake");
+        assert!(wakes <= 1, "woken twice");
+        assert_eq!(sleeping.result(), Some(Err(Error::Canceled)));
+        drop(sleeping);
+        drop(timers);
+    });
+}
+
+#[test]
+fn a_sleep_begun_while_its_context_is_cancelled_is_done() {
+    model("sleep against cancel", 3, 49, || {
+        let (engine, timers) = manual();
+        let node = child(&engine);
+        let canceller = thread::spawn({
+            let node = node.clone();
+            move || cancel(&node)
+        });
+        let sleeping = Sleeping::under(&node, nanos(20));
+        canceller.join().unwrap();
+        assert_eq!(sleeping.result(), Some(Err(Error::Canceled)));
+        drop(sleeping);
+        drop(timers);
+    });
+}
+
+#[test]
+fn a_sleep_is_woken_once_by_its_time_and_a_cancel() {
+    model("sleep against fire and cancel", 3, 16, || {
+        let (engine, timers) = manual();
+        let node = child(&engine);
+        let mut sleeping = Sleeping::under(&node, nanos(20));
+        let (wakes, waker) = counter(None);
+        assert!(sleeping.register(&waker));
+        move_clock(&engine, 20);
+        let firing = turning(timers);
+        cancel(&node);
+        let result = sleeping.result();
+        assert!(result.is_some(), "its context is done");
+        firing.join().unwrap();
+        assert_eq!(wakes.wakes.load(Ordering::Relaxed), 1);
+        assert_eq!(sleeping.result(), result);
+    });
+}
+
+#[test]
+fn a_sleep_dropped_while_it_fires_has_given_its_waker_back() {
+    model("sleep drop against fire", 3, 400, || {
+        let (engine, timers) = manual();
+        let mut sleeping = Sleeping::under(&engine, nanos(20));
+        let (wakes, waker) = counter(None);
+        assert!(sleeping.register(&waker));
+        drop(waker);
+        move_clock(&engine, 20);
+        let firing = turning(timers);
+        drop(sleeping);
+        firing.join().unwrap();
+        assert!(wakes.wakes.load(Ordering::Relaxed) <= 1);
+        assert_eq!(Arc::strong_count(&wakes), 1, "the waker is still held");
+    });
+}
+
+#[test]
+fn a_sleep_dropped_while_its_context_is_cancelled_has_given_its_waker_back() {
+    model("sleep drop against cancel", 3, 160, || {
+        let (engine, timers) = manual();
+        let node = child(&engine);
+        let mut sleeping = Sleeping::under(&node, nanos(20));
+        let (wakes, waker) = counter(None);
+        assert!(sleeping.register(&waker));
+        drop(waker);
+        let canceller = thread::spawn(move || cancel(&node));
+        drop(sleeping);
+        canceller.join().unwrap();
+        assert!(wakes.wakes.load(Ordering::Relaxed) <= 1);
+        assert_eq!(Arc::strong_count(&wakes), 1, "the waker is still held");
+        drop(timers);
+    });
+}
+
+#[test]
+fn a_blocked_thread_is_woken_by_a_deadline() {
+    model("sleeper against fire", 3, 160, || {
+        let (engine, timers) = manual();
+        let node = timed(&engine, 20);
+        move_clock(&engine, 20);
+        let firing = turning(timers);
+        assert_eq!(node.wait(), Error::DeadlineExceeded);
+        firing.join().unwrap();
+    });
+}
+
+#[test]
+fn a_waiter_installed_while_its_deadline_fires_is_refused_or_woken() {
+    model("waiter install against fire", 3, 230, || {
+        let (engine, timers) = manual();
+        let node = timed(&engine, 20);
+        move_clock(&engine, 20);
+        let firing = turning(timers);
+        let (wakes, waker) = counter(None);
+        let mut waiting = Waiting::on(&node);
+        let sleeps = waiting.as_mut().is_some_and(|waiting| {
+            waiting.register(&waker);
+            waiting.err().is_none()
+        });
+        firing.join().unwrap();
+        let wakes = wakes.wakes.load(Ordering::Relaxed);
+        assert!(!sleeps || wakes == 1, "a lost wake");
+        assert!(wakes <= 1, "woken twice");
+    });
+}
+
+#[test]
+fn a_waiter_is_woken_once_by_a_deadline_and_a_cancel() {
+    model("waiter against fire and cancel", 3, 1_000, || {
+        let (engine, timers) = manual();
+        let node = timed(&engine, 20);
+        let (wakes, waker) = counter(None);
+        let mut waiting = Waiting::on(&node).expect("live");
+        waiting.register(&waker);
+        move_clock(&engine, 20);
+        let firing = turning(timers);
+        cancel(&node);
+        firing.join().unwrap();
+        assert_eq!(wakes.wakes.load(Ordering::Relaxed), 1);
+        drop(waiting);
+    });
+}
+
+#[test]
+fn a_waiter_outlives_every_handle_and_is_told_by_the_deadline() {
+    model("waiter alone against fire", 3, 7, || {
+        let (engine, timers) = manual();
+        let node = timed(&engine, 20);
+        let (wakes, waker) = counter(None);
+        let mut waiting = Waiting::on(&node).expect("live");
+        waiting.register(&waker);
+        move_clock(&engine, 20);
+        let firing = turning(timers);
+        drop(node);
+        firing.join().unwrap();
+        assert_eq!(wakes.wakes.load(Ordering::Relaxed), 1);
+        drop(waiting);
     });
 }

@@ -5,6 +5,7 @@
 //! of these names, so the code they check is the code that ships, and no `cfg` in `src/` knows of them.
 
 pub(crate) use atomic_waker::AtomicWaker;
+pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};

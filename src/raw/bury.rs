@@ -14,7 +14,7 @@ use super::node::{self, Link, Node, Timed};
 use super::state::Pins;
 use super::stripes::Stripe;
 use super::wheel::Armed;
-use std::sync::Arc;
+use crate::sync::Arc;
 
 /// Sees an ended entry, and whatever ends with it, off. Lock-free; drops causes, a panic contained.
 ///

@@ -58,12 +58,17 @@ impl Queue {
         }
         loop {
             self.dispatch();
-            let announced = self.parker.announce();
-            if self.pending.is_empty() {
-                self.parker.sleep(announced, Time::NEVER);
-            } else {
-                self.parker.rise();
-            }
+            self.sleep();
+        }
+    }
+
+    /// As the dispatcher: sleeps until something is pending. Blocks.
+    pub(crate) fn sleep(&self) {
+        let announced = self.parker.announce();
+        if self.pending.is_empty() {
+            self.parker.sleep(announced, Time::NEVER);
+        } else {
+            self.parker.rise();
         }
     }
 

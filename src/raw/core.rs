@@ -12,7 +12,8 @@
 //!
 //! `next_wake` and the nursery are a store-buffer pair, all SeqCst: an armer publishes its deadline, then looks at
 //! `next_wake`; who is about to sleep publishes that, then looks at the nursery. `next_wake` is written by that one alone,
-//! so no armer relies on a wake that another has yet to make (R11).
+//! until the end of the timers, so no armer relies on a wake that another has yet to make (R11). A loop may sleep while
+//! another thread takes a turn: that neither takes back what the loop was told nor hides a deadline from it.
 //!
 //! Called by `bury`, `turn` and `timers`.
 
@@ -52,10 +53,10 @@ pub(crate) struct Core {
     drive: Drive,
     nursery: Nursery,
     wheel: UnsafeCell<Wheel>,
-    /// The earliest deadline in the wheel, after the last turn.
+    /// The earliest deadline in the wheel, after the last turn; `PAST` while deadlines are moved there.
     wheel_earliest: AtomicUsize,
     turn: AtomicUsize,
-    /// Until when nobody will look; `PAST` while somebody does, `NEVER` once it is stopped.
+    /// Until when whoever serves will not look; `PAST` while a thread that serves does, `NEVER` once it is stopped.
     next_wake: AtomicUsize,
     status: AtomicUsize,
     /// The process whose thread serves; 0 before there is one.
@@ -294,11 +295,15 @@ impl Core {
     /// # Safety
     ///
     /// The caller has the turn.
-    pub(crate) unsafe fn take_due(&self) -> Armed {
-        let stopped = self.is_stopped();
-        let awake = if stopped { Time::NEVER } else { Time::PAST };
-        self.next_wake.store(awake.word(), Ordering::SeqCst);
+    pub(crate) unsafe fn take_due(&self, stopped: bool) -> Armed {
+        match &self.drive {
+            _ if stopped => self.next_wake.store(Time::NEVER.word(), Ordering::SeqCst),
+            Drive::Thread(_) => self.next_wake.store(Time::PAST.word(), Ordering::SeqCst),
+            // A turn may be another's than the loop's, which sleeps on until when it was told.
+            Drive::Loop(_) | Drive::Clock(_) => {}
+        }
         model_fence();
+        self.begin_move();
         self.wheel.with_mut(|wheel| {
             // SAFETY: whoever has the turn has the wheel.
             let wheel = unsafe { &mut *wheel };
@@ -326,6 +331,7 @@ impl Core {
             return Armed::new();
         }
         self.nursery.forget_abandoned();
+        self.begin_move();
         self.wheel.with_mut(|wheel| {
             // SAFETY: whoever has the turn has the wheel.
             let wheel = unsafe { &mut *wheel };
@@ -340,6 +346,12 @@ impl Core {
         })
     }
 
+    /// Until `note`, what is on its way from the nursery to the wheel is seen in neither: it may be due at any time.
+    fn begin_move(&self) {
+        self.wheel_earliest
+            .store(Time::PAST.word(), Ordering::SeqCst);
+    }
+
     fn note(&self, wheel: &Wheel) {
         self.wheel_earliest
             .store(wheel.earliest().word(), Ordering::SeqCst);
@@ -347,9 +359,11 @@ impl Core {
         self.sweep_at.store(sweep_at, Ordering::Relaxed);
     }
 
+    /// No later than any deadline that is armed.
     fn earliest(&self) -> Time {
-        let wheel = Time::from_word(self.wheel_earliest.load(Ordering::SeqCst));
-        wheel.min(self.nursery.earliest())
+        // In the order in which a deadline moves, so that none is missed on its way.
+        let nursery = self.nursery.earliest();
+        nursery.min(Time::from_word(self.wheel_earliest.load(Ordering::SeqCst)))
     }
 
     /// Says until when nobody will look, and answers with that: whoever arms below it wakes.

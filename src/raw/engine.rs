@@ -15,10 +15,10 @@ use super::time::Time;
 use super::timers::serve;
 use super::tree::{self, Plan};
 use super::turn::turn;
-use crate::{local, sync};
+use crate::local;
+use crate::sync::{self, Arc};
 use std::io;
 use std::ptr;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// One count of an engine's timers.

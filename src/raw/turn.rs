@@ -46,13 +46,11 @@ pub(crate) fn tidy(core: &Core) {
 ///
 /// The caller has the turn.
 unsafe fn pass(core: &Core) -> usize {
-    let end = if core.is_stopped() {
-        End::STOPPED
-    } else {
-        End::EXPIRED
-    };
+    // Looked at once: were they stopped between two looks, all that is armed would end as due.
+    let stopped = core.is_stopped();
+    let end = if stopped { End::STOPPED } else { End::EXPIRED };
     // SAFETY: the caller's promise.
-    let due = unsafe { core.take_due() };
+    let due = unsafe { core.take_due(stopped) };
     // SAFETY: `due` outlives the telling.
     let (ended, fired) = unsafe { walk::expire(&due, end) };
     if ended.contexts > 0 {

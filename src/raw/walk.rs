@@ -75,8 +75,8 @@ pub(crate) unsafe fn expire(due: &Armed, end: End) -> (Ended<'_>, usize) {
     for timed in due.iter() {
         // SAFETY: pinned.
         let state = unsafe { Timed::at(timed) }.node().state().load();
-        // What was dropped is to be freed, and not told.
-        if !state.is_held() || state.is_done() {
+        // What was dropped is to be freed, and not told. What is done may be another's to walk: that is helped (R7).
+        if !state.is_held() {
             continue;
         }
         let node = timed.cast();

@@ -157,7 +157,7 @@ struct Level {
 /// The wheel.
 #[derive(Debug)]
 pub(crate) struct Wheel {
-    levels: Box<[Level; LEVELS]>,
+    levels: Box<[Level]>,
     base: Time,
     length: usize,
 }
@@ -172,12 +172,13 @@ impl Wheel {
             armed: Armed::new(),
             earliest: Time::NEVER,
         };
-        let level = |_| Level {
+        let level = |_: usize| Level {
             occupied: 0,
             slots: std::array::from_fn(slot),
         };
         Self {
-            levels: Box::new(std::array::from_fn(level)),
+            // Level by level: all of them at once are more than a small stack has room for.
+            levels: (0..LEVELS).map(level).collect(),
             base: Time::PAST,
             length: 0,
         }

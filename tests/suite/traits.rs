@@ -58,8 +58,8 @@ fn the_fixed_interface_is_there() {
     let _: (Option<Instant>, Option<Duration>) = (ctx.deadline(), ctx.remaining());
     let _: Option<&u32> = ctx.value(&KEY);
     let _: Receiver<Infallible> = ctx.done_channel();
-    let _: (Done, Sleep) = (ctx.done(), ctx.sleep(Duration::ZERO));
-    let _: Run<_> = ctx.run(async {});
+    let futures: (Done, Sleep, Run<_>) = (ctx.done(), ctx.sleep(Duration::ZERO), ctx.run(async {}));
+    drop(futures);
     assert_eq!(ctx.wait_timeout(Duration::ZERO), None);
     assert_eq!(ctx.blocking_sleep(Duration::ZERO), Ok(()));
     let callback: AfterFunc = ctx.after_func(|| {});

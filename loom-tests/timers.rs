@@ -1,0 +1,584 @@
+//! Models of deadlines: arming, firing and dropping against each other, and against the sleep of whoever serves them.
+//!
+//! Loom has no time. Most models move a manual engine's clock first and then see who gets to what is due.
+
+use crate::cause::Cause;
+use crate::error::Error;
+use crate::harness::{model, model_with_reuse};
+use crate::list::child;
+use crate::raw::engine::Timers;
+use crate::raw::handle::Handle;
+use crate::raw::parker::Parker;
+use crate::raw::time::Time;
+use crate::raw::timers::Due;
+use crate::raw::turn::{tidy, turn};
+use crate::sync::{futex, let_time_pass};
+use crate::tree::{cancel_with, cause_of};
+use crate::{local, sync};
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) const fn nanos(nanos: u64) -> Duration {
+    Duration::from_nanos(nanos)
+}
+
+pub(crate) fn manual() -> (Handle, Timers) {
+    Handle::manual(|_| ())
+}
+
+/// With one handle.
+pub(crate) fn timed(under: &Handle, after: u64) -> Handle {
+    under.derive_timed(Due::After(nanos(after)), None, 0).0
+}
+
+fn timed_with(under: &Handle, after: u64, cause: &str) -> Handle {
+    let due = Due::After(nanos(after));
+    under.derive_timed(due, Some(Cause::msg(cause)), 0).0
+}
+
+/// Moves the clock and fires nothing.
+pub(crate) fn move_clock(engine: &Handle, by: u64) {
+    engine.core().move_clock(nanos(by));
+}
+
+/// A thread that takes a turn, and its timers back.
+pub(crate) fn turning(timers: Timers) -> thread::JoinHandle<(usize, Timers)> {
+    thread::spawn(move || (timers.turn(), timers))
+}
+
+/// An engine with a thread, and what is to run on that.
+fn threaded() -> (Handle, impl FnOnce() + Send) {
+    let engine = Handle::threaded("model", |_| ()).expect("nothing is started");
+    (engine, sync::spawned().expect("it was to be started"))
+}
+
+/// An engine whose loop is told to look again, and how often it was.
+fn driven() -> (Handle, Timers, Arc<AtomicUsize>) {
+    let wakes = Arc::new(AtomicUsize::new(0));
+    let wake = {
+        let wakes = Arc::clone(&wakes);
+        move || {
+            if !IS_STOPPED.with(Cell::get) {
+                wakes.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    };
+    let (engine, timers) = Handle::driven(Some(Box::new(wake)), |_| ());
+    (engine, timers, wakes)
+}
+
+loom::thread_local! {
+    /// The calling thread has been stopped just before it wakes the loop.
+    static IS_STOPPED: Cell<bool> = Cell::new(false);
+}
+
+#[test]
+fn an_arm_while_the_timer_thread_goes_to_sleep_is_not_slept_past() {
+    model("arm against sleep", 3, 9_000, || {
+        let (engine, serve) = threaded();
+        let_time_pass(nanos(20));
+        let server = thread::spawn(serve);
+        let node = timed(&engine, 20);
+        assert_eq!(node.wait(), Error::DeadlineExceeded);
+        drop((node, engine));
+        server.join().unwrap();
+    });
+}
+
+#[test]
+fn an_arm_that_finds_no_slot_while_the_timer_thread_goes_to_sleep_is_not_slept_past() {
+    model("spilled arm against sleep", 2, 5_000, || {
+        let (engine, serve) = threaded();
+        let_time_pass(nanos(20));
+        let later = [timed(&engine, 60), timed(&engine, 60)];
+        let server = thread::spawn(serve);
+        let node = timed(&engine, 20);
+        assert_eq!(node.wait(), Error::DeadlineExceeded);
+        drop((node, later, engine));
+        server.join().unwrap();
+    });
+}
+
+#[test]
+fn an_earlier_arm_wakes_a_timer_thread_that_sleeps_until_a_later_one() {
+    model("earlier arm against sleep", 2, 680, || {
+        let (engine, serve) = threaded();
+        let_time_pass(nanos(20));
+        let later = timed(&engine, 60);
+        let server = thread::spawn(serve);
+        let node = timed(&engine, 20);
+        assert_eq!(node.wait(), Error::DeadlineExceeded);
+        drop((node, later, engine));
+        server.join().unwrap();
+    });
+}
+
+#[test]
+fn a_later_arm_does_not_rely_on_the_wake_of_an_earlier_one() {
+    model("arm against a stopped arm", 2, 480, || {
+        let (engine, timers, wakes) = driven();
+        assert_eq!(timers.next_timeout(), None);
+        let other = thread::spawn({
+            let engine = engine.clone();
+            move || {
+                IS_STOPPED.with(|is_stopped| is_stopped.set(true));
+                timed(&engine, 20)
+            }
+        });
+        let node = timed(&engine, 30);
+        assert_eq!(wakes.load(Ordering::Relaxed), 1, "a lost wake");
+        let first = other.join().unwrap();
+        drop((node, first));
+    });
+}
+
+#[test]
+fn a_wake_does_not_rely_on_one_that_was_stopped_before_its_system_call() {
+    model("wake against a stopped wake", 3, 530, || {
+        let shared = Arc::new((Parker::new(), AtomicUsize::new(0)));
+        let sleeper = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                let (parker, changed) = &*shared;
+                while changed.load(Ordering::Relaxed) == 0 {
+                    let announced = parker.announce();
+                    if changed.load(Ordering::Relaxed) == 0 {
+                        parker.sleep(announced, Time::NEVER);
+                    } else {
+                        parker.rise();
+                    }
+                }
+            }
+        });
+        let other = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                futex::stop_before_the_kernel();
+                shared.0.wake();
+            }
+        });
+        shared.1.store(1, Ordering::Relaxed);
+        shared.0.wake();
+        sleeper.join().unwrap();
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_turn_of_another_thread_hides_no_deadline_from_the_loop() {
+    model("next timeout against a turn", 3, 32, || {
+        let (engine, timers, wakes) = driven();
+        let node = timed(&engine, 8);
+        let other = thread::spawn({
+            let engine = engine.clone();
+            move || turn(engine.core())
+        });
+        let timeout = timers.next_timeout();
+        other.join().unwrap();
+        assert!(
+            timeout.is_some_and(|timeout| timeout <= nanos(8)) || wakes.load(Ordering::Relaxed) > 0,
+            "the loop sleeps past a deadline"
+        );
+        drop(node);
+    });
+}
+
+#[test]
+fn an_arm_wakes_the_loop_though_another_thread_takes_a_turn() {
+    model("arm against a turn", 3, 15, || {
+        let (engine, timers, wakes) = driven();
+        assert_eq!(timers.next_timeout(), None);
+        let other = turning(timers);
+        let node = timed(&engine, 30);
+        assert!(wakes.load(Ordering::Relaxed) > 0, "a lost wake");
+        other.join().unwrap();
+        drop(node);
+    });
+}
+
+#[test]
+fn a_node_dropped_while_it_fires_is_freed_once() {
+    model("drop against fire", 3, 190, || {
+        let (engine, timers) = manual();
+        let node = timed(&engine, 20);
+        move_clock(&engine, 20);
+        let other = turning(timers);
+        drop(node);
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_node_dropped_in_the_wheel_while_it_fires_is_freed_once() {
+    model("drop in the wheel against fire", 3, 300, || {
+        let (engine, timers) = manual();
+        let node = timed(&engine, 8);
+        timers.turn();
+        move_clock(&engine, 20);
+        let other = turning(timers);
+        drop(node);
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_node_that_found_no_slot_dropped_while_it_fires_is_freed_once() {
+    model("drop of a spilled one against fire", 3, 300, || {
+        let (engine, timers) = manual();
+        let nodes = [timed(&engine, 60), timed(&engine, 60)];
+        let node = timed(&engine, 20);
+        move_clock(&engine, 20);
+        let other = turning(timers);
+        drop(node);
+        other.join().unwrap();
+        drop(nodes);
+    });
+}
+
+/// Ended by its deadline or by a cancel: `err` and `cause` say the same, and nothing below it says otherwise.
+fn assert_agrees(node: &Handle) {
+    let expected = match node.err().expect("done") {
+        Error::DeadlineExceeded => "too late",
+        Error::Canceled => "given",
+    };
+    assert_eq!(cause_of(node).as_deref(), Some(expected));
+}
+
+#[test]
+fn a_fire_against_a_cancel_leaves_one_cause_for_good() {
+    model("fire against cancel", 3, 10_000, || {
+        let (engine, timers) = manual();
+        let node = timed_with(&engine, 20, "too late");
+        let leaf = child(&node);
+        move_clock(&engine, 20);
+        let other = thread::spawn({
+            let (node, leaf) = (node.clone(), leaf.clone());
+            move || {
+                timers.turn();
+                assert_agrees(&node);
+                assert!(leaf.is_done(), "fired, and not all below it");
+                timers
+            }
+        });
+        cancel_with(&node, "given");
+        assert!(leaf.is_done(), "cancelled, and not all below it");
+        assert_agrees(&node);
+        let err = node.err();
+        other.join().unwrap();
+        assert_eq!((node.err(), leaf.err()), (err, err));
+        assert_agrees(&leaf);
+    });
+}
+
+#[test]
+fn a_fire_against_the_parents_cancel_leaves_one_cause_for_good() {
+    model("fire against the parent's cancel", 2, 670, || {
+        let (engine, timers) = manual();
+        let parent = child(&engine);
+        let node = timed_with(&parent, 20, "too late");
+        let leaf = child(&node);
+        move_clock(&engine, 20);
+        let other = turning(timers);
+        cancel_with(&parent, "given");
+        assert!(leaf.is_done(), "cancelled, and not all below it");
+        assert_agrees(&leaf);
+        other.join().unwrap();
+        assert_agrees(&node);
+        assert_eq!(leaf.err(), node.err());
+    });
+}
+
+#[test]
+fn a_fire_against_the_parents_cancel_and_the_last_handle_frees_once() {
+    model("fire against cancel against drop", 2, 2_000, || {
+        let (engine, timers) = manual();
+        let parent = child(&engine);
+        let node = timed(&parent, 20);
+        move_clock(&engine, 20);
+        let firing = turning(timers);
+        let canceller = thread::spawn(move || crate::tree::cancel(&parent));
+        drop(node);
+        firing.join().unwrap();
+        canceller.join().unwrap();
+    });
+}
+
+#[test]
+fn a_fire_and_two_drops_end_the_parent_once() {
+    model("fire against parent and child", 2, 57_000, || {
+        let (engine, timers) = manual();
+        let parent = timed(&engine, 30);
+        let node = timed(&parent, 20);
+        move_clock(&engine, 30);
+        let firing = turning(timers);
+        let dropper = thread::spawn(move || drop(parent));
+        drop(node);
+        firing.join().unwrap();
+        dropper.join().unwrap();
+    });
+}
+
+#[test]
+fn an_arm_while_its_stripe_is_collected_is_not_lost() {
+    model("arm against collection", 3, 60, || {
+        let (engine, timers) = manual();
+        let due = timed(&engine, 5);
+        move_clock(&engine, 5);
+        let other = turning(timers);
+        let node = timed(&engine, 30);
+        let (_, timers) = other.join().unwrap();
+        assert!(due.is_done() && !node.is_done());
+        timers.advance(nanos(30));
+        assert!(node.is_done(), "a deadline was lost");
+    });
+}
+
+#[test]
+fn a_near_arm_while_its_stripe_is_collected_is_not_lost() {
+    model("near arm against collection", 3, 60, || {
+        let (engine, timers) = manual();
+        let due = timed(&engine, 5);
+        move_clock(&engine, 5);
+        let other = turning(timers);
+        let node = timed(&engine, 8);
+        let (_, timers) = other.join().unwrap();
+        assert!(due.is_done() && !node.is_done());
+        timers.advance(nanos(8));
+        assert!(node.is_done(), "a deadline was lost");
+    });
+}
+
+#[test]
+fn an_arm_that_finds_no_slot_while_its_stripe_is_collected_is_not_lost() {
+    model("spilled arm against collection", 3, 180, || {
+        let (engine, timers) = manual();
+        let [due, later] = [timed(&engine, 5), timed(&engine, 60)];
+        move_clock(&engine, 5);
+        let other = turning(timers);
+        let node = timed(&engine, 30);
+        let (_, timers) = other.join().unwrap();
+        assert!(due.is_done() && !node.is_done());
+        timers.advance(nanos(30));
+        assert!(node.is_done(), "a deadline was lost");
+        drop(later);
+    });
+}
+
+#[test]
+fn a_slot_reused_during_a_collection_loses_no_near_deadline() {
+    model_with_reuse("reuse by a nearer one against collection", 3, 250, || {
+        let (engine, timers) = manual();
+        let due = timed(&engine, 5);
+        let far = timed(&engine, 60);
+        move_clock(&engine, 5);
+        let other = turning(timers);
+        drop(far);
+        let node = timed(&engine, 8);
+        let (_, timers) = other.join().unwrap();
+        assert!(due.is_done() && !node.is_done());
+        timers.advance(nanos(8));
+        assert!(node.is_done(), "a deadline was lost");
+    });
+}
+
+#[test]
+fn a_slot_reused_during_a_collection_fires_no_far_deadline() {
+    model_with_reuse("reuse by a later one against collection", 3, 1_000, || {
+        let (engine, timers) = manual();
+        let due = timed(&engine, 5);
+        move_clock(&engine, 5);
+        let other = turning(timers);
+        drop(due);
+        let node = timed(&engine, 60);
+        let (_, timers) = other.join().unwrap();
+        assert!(!node.is_done(), "fired early");
+        timers.advance(nanos(60));
+        assert!(node.is_done(), "a deadline was lost");
+    });
+}
+
+#[test]
+fn two_arms_at_once_on_one_stripe_are_both_kept() {
+    model("arm against arm", 2, 480, || {
+        let (engine, timers) = manual();
+        let other = thread::spawn({
+            let engine = engine.clone();
+            move || timed(&engine, 20)
+        });
+        let nodes = [timed(&engine, 30), other.join().unwrap()];
+        timers.advance(nanos(30));
+        assert!(nodes.iter().all(Handle::is_done), "a deadline was lost");
+    });
+}
+
+#[test]
+fn a_node_dropped_while_the_wheel_is_swept_is_freed_once() {
+    model("drop against sweep", 3, 35, || {
+        let (engine, timers) = manual();
+        let [first, second] = [timed(&engine, 8), timed(&engine, 8)];
+        let kept = timed(&engine, 9);
+        timers.turn();
+        drop(first);
+        let sweeper = thread::spawn({
+            let engine = engine.clone();
+            move || tidy(engine.core())
+        });
+        drop(second);
+        sweeper.join().unwrap();
+        tidy(engine.core());
+        timers.advance(nanos(9));
+        assert!(kept.is_done(), "a deadline was lost");
+    });
+}
+
+#[test]
+fn a_node_dropped_while_another_thread_moves_it_to_the_wheel_is_freed_once() {
+    model("drop against collection", 3, 26, || {
+        let (engine, timers) = manual();
+        let node = timed(&engine, 8);
+        let other = turning(timers);
+        drop(node);
+        other.join().unwrap();
+    });
+}
+
+fn assert_stopped(node: &Handle) {
+    assert_eq!(node.err(), Some(Error::Canceled), "left behind");
+    assert_eq!(cause_of(node), Some(Cause::ENGINE_STOPPED.to_string()));
+}
+
+#[test]
+fn an_arm_during_a_shutdown_is_ended() {
+    model("arm against shutdown", 3, 390, || {
+        let (engine, timers) = Handle::driven(None, |_| ());
+        let other = thread::spawn(move || {
+            timers.shut_down();
+            timers
+        });
+        let node = timed(&engine, 30);
+        other.join().unwrap();
+        assert_stopped(&node);
+    });
+}
+
+#[test]
+fn an_arm_during_a_shutdown_on_another_stripe_is_ended() {
+    model("arm on a second stripe against shutdown", 3, 390, || {
+        let (engine, timers) = Handle::driven(None, |_| ());
+        let other = thread::spawn(move || {
+            timers.shut_down();
+            timers
+        });
+        local::set_index(1);
+        let node = timed(&engine, 30);
+        other.join().unwrap();
+        assert_stopped(&node);
+    });
+}
+
+#[test]
+fn a_shutdown_during_a_turn_ends_what_is_not_due_as_stopped() {
+    model("shutdown against turn", 3, 24, || {
+        let (engine, timers) = manual();
+        let node = timed(&engine, 30);
+        let other = turning(timers);
+        engine.shut_down();
+        other.join().unwrap();
+        assert_stopped(&node);
+    });
+}
+
+#[test]
+fn a_shutdown_against_the_thread_that_serves_ends_what_is_armed_and_the_thread() {
+    model("shutdown against serve", 3, 150, || {
+        let (engine, serve) = threaded();
+        let node = timed(&engine, 30);
+        let server = thread::spawn(serve);
+        engine.shut_down();
+        server.join().unwrap();
+        assert_stopped(&node);
+    });
+}
+
+#[test]
+fn an_engine_whose_last_context_goes_ends_its_thread_and_frees_what_was_abandoned() {
+    model("last context against serve", 3, 41, || {
+        let (engine, serve) = threaded();
+        let node = timed(&engine, 8);
+        turn(engine.core());
+        drop(node);
+        let server = thread::spawn(serve);
+        drop(engine);
+        server.join().unwrap();
+    });
+}
+
+#[test]
+fn the_last_context_against_the_last_of_the_timers_frees_them_once() {
+    model("last context against the last of the timers", 3, 3, || {
+        let (engine, timers) = manual();
+        let node = timed(&engine, 8);
+        timers.turn();
+        let other = thread::spawn(move || drop(timers));
+        drop(node);
+        drop(engine);
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn an_arm_while_the_clock_moves_past_it_is_fired_by_one_of_both() {
+    model("arm against advance", 3, 83, || {
+        let (engine, timers) = manual();
+        let other = thread::spawn(move || {
+            timers.advance(nanos(20));
+            timers
+        });
+        let node = timed(&engine, 20);
+        let timers = other.join().unwrap();
+        // It may have been armed after the clock was moved.
+        if !node.is_done() {
+            timers.advance(nanos(19));
+            assert!(!node.is_done(), "fired early");
+            timers.advance(nanos(1));
+        }
+        assert!(node.is_done(), "a deadline was lost");
+    });
+}
+
+#[test]
+fn an_instant_armed_while_the_clock_moves_past_it_is_fired_by_one_of_both() {
+    model("arm at an instant against advance", 3, 83, || {
+        let (engine, timers) = manual();
+        let due = Due::At(timers.now().after(nanos(20)));
+        let other = thread::spawn(move || {
+            timers.advance(nanos(20));
+            timers
+        });
+        let (node, _, _) = engine.derive_timed(due, None, 0);
+        other.join().unwrap();
+        assert!(node.is_done(), "a deadline was lost");
+    });
+}
+
+#[test]
+fn what_is_due_is_fired_once_by_two_who_take_a_turn_at_once() {
+    model("turn against turn", 3, 43, || {
+        let (engine, timers) = manual();
+        let node = timed(&engine, 20);
+        let other = thread::spawn({
+            let engine = engine.clone();
+            move || {
+                move_clock(&engine, 10);
+                turn(engine.core())
+            }
+        });
+        move_clock(&engine, 10);
+        let fired = timers.turn() + other.join().unwrap();
+        assert!(node.is_done(), "a deadline was lost");
+        assert_eq!(fired, 1);
+    });
+}
