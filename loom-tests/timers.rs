@@ -188,7 +188,7 @@ fn a_turn_of_another_thread_hides_no_deadline_from_the_loop() {
 
 #[test]
 fn an_arm_wakes_the_loop_though_another_thread_takes_a_turn() {
-    model("arm against a turn", 3, 15, || {
+    model("arm against a turn", 3, 5, || {
         let (engine, timers, wakes) = driven();
         assert_eq!(timers.next_timeout(), None);
         let other = turning(timers);
@@ -452,7 +452,7 @@ fn assert_stopped(node: &Handle) {
 
 #[test]
 fn an_arm_during_a_shutdown_is_ended() {
-    model("arm against shutdown", 3, 390, || {
+    model("arm against shutdown", 3, 350, || {
         let (engine, timers) = Handle::driven(None, |_| ());
         let other = thread::spawn(move || {
             timers.shut_down();
@@ -466,7 +466,7 @@ fn an_arm_during_a_shutdown_is_ended() {
 
 #[test]
 fn an_arm_during_a_shutdown_on_another_stripe_is_ended() {
-    model("arm on a second stripe against shutdown", 3, 390, || {
+    model("arm on a second stripe against shutdown", 3, 350, || {
         let (engine, timers) = Handle::driven(None, |_| ());
         let other = thread::spawn(move || {
             timers.shut_down();
