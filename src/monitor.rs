@@ -10,7 +10,8 @@ use crate::sync::{AtomicUsize, Ordering, contain};
 /// Hooks run on the thread that creates, cancels or fires, after all states are set and before anybody is told; a panic in
 /// one, or in its drop, is contained. A hook that blocks holds that thread up, and no other.
 pub trait Hooks: Send + Sync + 'static {
-    /// A context that can be done was derived.
+    /// A context that can be done was derived; it may be born done. Those that are born done, or dropped while they are live,
+    /// are in no later count: for how many there are, see [`child_count`](crate::Context::child_count).
     fn created(&self) {}
 
     /// Deadlines that fired together ended this many contexts: those they were set for and those derived from them. Runs

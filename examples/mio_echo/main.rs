@@ -34,7 +34,11 @@ fn run() -> Result<(), Box<dyn Error>> {
     let (addr, idle) = arguments()?;
     let server = EchoServer::bind(addr, idle)
         .map_err(|error| format!("cannot listen on {addr}: {error}"))?;
-    println!("listening on {}", server.local_addr()?);
+    println!(
+        "listening on {}, each connection below {}",
+        server.local_addr()?,
+        server.context()
+    );
 
     // A cancel from any thread wakes the poll.
     let stop = server.stopper();

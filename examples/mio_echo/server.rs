@@ -94,7 +94,6 @@ impl EchoServer {
     }
 
     /// The parent of each connection's context.
-    #[allow(dead_code, reason = "the test looks at it")]
     pub fn context(&self) -> &Context {
         &self.server
     }

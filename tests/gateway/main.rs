@@ -4,8 +4,7 @@
 
 mod process;
 
-// Its `main` is not called: see `process::be_the_gateway`.
-#[allow(dead_code)]
+#[expect(dead_code, reason = "its main: see `process::be_the_gateway`")]
 #[path = "../../examples/gateway/main.rs"]
 mod gateway;
 

@@ -909,7 +909,9 @@ mod point_10 {
 
     /// Panics when it is dropped, as an error and otherwise.
     #[derive(Debug)]
-    struct Bomb(#[allow(dead_code, reason = "its drop counts")] DropCounter);
+    struct Bomb {
+        _counted: DropCounter,
+    }
 
     impl std::fmt::Display for Bomb {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -936,7 +938,9 @@ mod point_10 {
             ];
             for end in ends {
                 let drops = Drops::default();
-                let bomb = || Bomb(drops.error());
+                let bomb = || Bomb {
+                    _counted: drops.error(),
+                };
                 let (top, guard) = engine.background().with_timeout_cause(LONG, bomb());
                 let mut kept = Vec::new();
                 let waiters: Vec<_> = (0..10)
