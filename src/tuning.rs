@@ -39,6 +39,7 @@ pub(crate) const VALUES_MAX: u32 = 32;
 /// Slots of a nursery's stripe (16 KiB): the deadlines one core may have ahead before they go to the wheel. A server that
 /// works at a thousand requests a core at a time is at its limit for other reasons.
 pub(crate) const NURSERY: usize = 1_024;
+const _: () = assert!(NURSERY.is_power_of_two());
 
 /// Slots of a nursery looked at for a free one before a deadline goes to the wheel instead.
 pub(crate) const PROBES: usize = 16;

@@ -50,7 +50,7 @@ struct Stripe {
     abandoned: AtomicUsize,
 }
 
-/// The stripes, about one a core.
+/// The stripes, about one a core: a power of two of them.
 #[derive(Debug)]
 pub(crate) struct Nursery {
     stripes: Box<[CachePadded<Stripe>]>,
@@ -84,7 +84,7 @@ impl Stripe {
     fn claim(&self) -> Option<usize> {
         let hint = self.hint.load(Ordering::Relaxed);
         (hint..hint + tuning::PROBES)
-            .map(|slot| slot % self.slots.len())
+            .map(|slot| slot % tuning::NURSERY)
             .find(|slot| {
                 let timed = &self.slots[*slot].timed;
                 // ORDERING: Relaxed; the slot holds nothing that was published.
@@ -144,7 +144,7 @@ impl Nursery {
     }
 
     fn own(&self) -> (usize, &Stripe) {
-        let index = local::index() % self.stripes.len();
+        let index = local::index() & (self.stripes.len() - 1);
         (index, &self.stripes[index])
     }
 

@@ -111,11 +111,23 @@ impl CauseSlot {
     /// # Safety
     ///
     /// The node has ended: nobody asks it for its cause any more.
+    #[inline]
     pub(crate) unsafe fn clear(&self) {
         // ORDERING: Acquire pairs with `fill`. A walker may still fill the slot by a link, now or later; that owns
         // nothing.
         let seen = self.0.load(Ordering::Acquire);
-        if matches!(seen & TAG, VIA_CANCELED | VIA_DEADLINE) || seen == 0 {
+        if seen != 0 {
+            // SAFETY: the caller's promise.
+            unsafe { self.clear_filled(seen) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As `clear`; `seen` is what is in the slot.
+    #[cold]
+    unsafe fn clear_filled(&self, seen: usize) {
+        if matches!(seen & TAG, VIA_CANCELED | VIA_DEADLINE) {
             return;
         }
         self.0.store(0, Ordering::Relaxed);
