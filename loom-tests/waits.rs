@@ -408,3 +408,24 @@ fn a_waiter_outlives_every_handle_and_is_told_by_the_deadline() {
         drop(waiting);
     });
 }
+
+#[test]
+fn a_sleep_that_outlasts_its_context_never_says_that_its_time_has_come() {
+    model("sleep beyond its context's deadline", 3, 1, || {
+        let (engine, timers) = manual();
+        // The sleep takes a slot that is looked at before that of its context.
+        let first = timed(&engine, 60);
+        let node = timed(&engine, 20);
+        drop(first);
+        let sleeping = Sleeping::under(&node, nanos(60));
+        move_clock(&engine, 20);
+        let firing = turning(timers);
+        // As a poll does: its context's own end comes first.
+        let result = sleeping
+            .result()
+            .map(|result| node.err().map_or(result, Err));
+        assert_ne!(result, Some(Ok(())), "40 ns early");
+        firing.join().unwrap();
+        assert!(sleeping.result().is_some() && node.is_done());
+    });
+}

@@ -20,7 +20,7 @@ use crate::local;
 pub(crate) struct Plan {
     pub(crate) kind: Kind,
     pub(crate) handles: usize,
-    /// Its own deadline: not later than its parent's, or never.
+    /// Its own deadline: of a context, not later than its parent's; or never.
     pub(crate) deadline: Time,
     /// It is about to be armed.
     pub(crate) armed: bool,
@@ -74,13 +74,19 @@ pub(crate) unsafe fn derive(parent: *mut Node, plan: Plan) -> *mut Node {
     } else {
         Pins::NONE
     };
+    let deadline = match plan.kind {
+        // Its time comes by its own engine's clock, whatever ends what it is under before; a merged context's deadline
+        // may be another engine's.
+        Kind::Sleep => plan.deadline,
+        _ => plan.deadline.min(this.deadline()),
+    };
     let node = Node::allocate(
         plan.kind,
         at,
         this.entry().place().saturating_add(1),
         State::new(plan.handles, pins),
         this.core(),
-        plan.deadline.min(this.deadline()),
+        deadline,
     );
     // SAFETY: the caller's promise; the node is new, and LISTED if it is to be listed.
     let listed = listed && unsafe { list(parent, at, node.cast()) }.is_ok();
