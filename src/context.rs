@@ -78,7 +78,7 @@ impl Context {
     }
 
     /// What is left when cancellation and deadline are taken away: a new tree, which nothing that ends `self` reaches.
-    /// For work that outlives the request it was started by. Wait-free.
+    /// For work that outlives the request it was started by. Lock-free, a step for each level up to the background.
     ///
     /// ```
     /// use ripcord::Context;

@@ -83,7 +83,7 @@ unsafe fn bury_one(entry: *mut Entry, ended: &mut Chain<Limbo>) -> Option<Parent
         unsafe { reclaim(entry) };
     }
     if let Some(core) = core {
-        core.stop();
+        core.remove_root();
         release_core(core);
     }
     (!removal.released).then_some(parent)

@@ -17,7 +17,7 @@
 //!
 //! Called by `bury`, `turn` and `timers`.
 
-use super::node::{Node, Timed};
+use super::node::Timed;
 use super::nursery::Nursery;
 use super::parker::{Announced, Parker};
 use super::time::Time;
@@ -25,7 +25,6 @@ use super::wheel::{Armed, Wheel};
 use crate::sync::{AtomicUsize, Ordering, UnsafeCell, contain, model_fence};
 use crate::tuning;
 use std::fmt;
-use std::ptr;
 use std::time::Duration;
 
 /// Called when a driven engine's loop sleeps too long.
@@ -65,8 +64,8 @@ pub(crate) struct Core {
     /// How many abandoned nodes a stripe may count before they are swept out.
     sweep_at: AtomicUsize,
     parker: Parker,
-    /// The root of the trees that use these timers; null for those of the whole process.
-    root: AtomicUsize,
+    /// How many roots have these timers; those of the whole process have none.
+    roots: AtomicUsize,
     /// Told how many contexts a turn has ended.
     pub(crate) report: fn(usize),
 }
@@ -103,7 +102,7 @@ impl Core {
             process: AtomicUsize::new(0),
             sweep_at: AtomicUsize::new(sweep_at),
             parker: Parker::new(),
-            root: AtomicUsize::new(0),
+            roots: AtomicUsize::new(0),
             report,
         }
     }
@@ -149,13 +148,16 @@ impl Core {
         }
     }
 
-    pub(crate) fn root(&self) -> *mut Node {
-        // ORDERING: Relaxed; set before any context has these timers.
-        ptr::with_exposed_provenance_mut(self.root.load(Ordering::Relaxed))
+    /// One more root has these timers. The caller keeps them from ending.
+    pub(crate) fn add_root(&self) {
+        self.roots.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn set_root(&self, root: *mut Node) {
-        self.root.store(root.expose_provenance(), Ordering::Relaxed);
+    /// A root has ended; with the last, these timers do.
+    pub(crate) fn remove_root(&self) {
+        if self.roots.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.stop();
+        }
     }
 
     /// The name of the thread that is to serve these timers, if none has been started yet.

@@ -1,7 +1,7 @@
 //! Engines of one's own: their roots, and who drives their timers.
 //!
 //! ```text
-//!  Arc<Core> ◄── root node (stops the timers when it ends)    ◄── every context of the engine
+//!  Arc<Core> ◄── root node (the last stops the timers when it ends) ◄── every context of the engine
 //!            ◄── the thread that serves │ driver │ clock
 //! ```
 //!
@@ -17,6 +17,7 @@ use super::tree::{self, Plan};
 use super::turn::turn;
 use crate::sync::{self, Arc};
 use std::io;
+use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 /// One count of an engine's timers.
@@ -27,10 +28,22 @@ pub(crate) struct Timers(Option<Arc<Core>>);
 fn root(core: &Arc<Core>) -> *mut Node {
     let count = Arc::into_raw(Arc::clone(core));
     let root = tree::root(Parent::BACKGROUND, count, Plan::new(Kind::Engine, 1));
-    core.set_root(root);
+    core.add_root();
     // SAFETY: the handle is ours.
     unsafe { tree::inflate(root) };
     root
+}
+
+/// A further root, with one handle, for timers that have one without handles: of that one none are made (R8).
+///
+/// # Safety
+///
+/// The caller keeps a node below such a root, whose timers these are.
+#[cold]
+pub(crate) unsafe fn another_root(core: *const Core) -> *mut Node {
+    // SAFETY: the root below which that node is has a count, which stays its own.
+    let core = ManuallyDrop::new(unsafe { Arc::from_raw(core) });
+    root(&core)
 }
 
 /// Timers with a thread of their own. The root's one handle is the caller's.

@@ -83,20 +83,26 @@ impl Handle {
         unsafe { self.under().core() }
     }
 
-    /// The root of its engine.
+    /// The root of its engine, or one more of the same timers. Lock-free; a step for each level; allocates where the
+    /// root has no handles any more.
     pub(crate) fn engine_root(&self) -> Self {
-        let Some(node) = self.node() else {
+        let Some(mut root) = self.node() else {
             return Self::BACKGROUND;
         };
-        // SAFETY: `self` is a handle of it.
-        let core = unsafe { &*Node::at(node).core() };
-        let root = core.root();
-        if root.is_null() {
+        // SAFETY: `self` keeps the first, each one's registration the next.
+        while let Some(parent) = unsafe { Node::at(root).entry().parent().to_node() } {
+            root = parent;
+        }
+        // SAFETY: as above.
+        let this = unsafe { Node::at(root) };
+        if this.entry().kind() != Kind::Engine {
             return Self::BACKGROUND;
         }
-        // SAFETY: the root has not ended, for what is below it is registered there.
-        unsafe { Node::at(root) }.state().acquire();
-        // SAFETY: that handle.
+        if !this.state().try_acquire() {
+            // SAFETY: as above.
+            root = unsafe { engine::another_root(this.core()) };
+        }
+        // SAFETY: the handle just made.
         unsafe { Self::from_node(root) }
     }
 

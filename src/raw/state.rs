@@ -377,13 +377,28 @@ impl State {
         }
     }
 
-    /// Gives up one handle. Who is seen to be the last takes no RMW: nobody else is left to race with.
+    /// One more handle for one who has none, of an entry that something else keeps; `false`: there are none, and none are
+    /// made (R8). Who is the last is to be `counted`, then.
+    pub(crate) fn try_acquire(&self) -> bool {
+        let mut seen = self.load();
+        while (1..tuning::HANDLES_MAX).contains(&seen.handles()) {
+            let (more, relaxed) = (seen.0 + HANDLE_ONE, Ordering::Relaxed);
+            match self.0.compare_exchange_weak(seen.0, more, relaxed, relaxed) {
+                Ok(_) => return true,
+                Err(now) => seen = Snapshot(now),
+            }
+        }
+        false
+    }
+
+    /// Gives up one handle. Who is seen to be the last takes no RMW, unless it is to be `counted`: nobody else is left to
+    /// race with.
     ///
     /// ORDERING: Release so that the last handle's undertaker sees what the others did, Acquire for that one.
     #[inline]
-    pub(crate) fn release(&self) -> Released {
+    pub(crate) fn release(&self, counted: bool) -> Released {
         let seen = self.load();
-        let last = if seen.handles() == 1 {
+        let last = if seen.handles() == 1 && !counted {
             seen
         } else {
             let before = Snapshot(self.0.fetch_sub(HANDLE_ONE, Ordering::AcqRel));

@@ -181,7 +181,10 @@ pub(crate) unsafe fn inflate(node: *mut Node) {
 #[inline]
 pub(crate) unsafe fn release(node: *mut Node) {
     // SAFETY: the caller's promise.
-    let released = unsafe { Node::at(node) }.state().release();
+    let this = unsafe { Node::at(node) };
+    // Of an engine's root, those below it may make one: `Handle::engine_root`.
+    let counted = this.entry().kind() == Kind::Engine;
+    let released = this.state().release(counted);
     // SAFETY: it was the caller's handle that was released.
     unsafe { released_handle(node, released) };
 }
