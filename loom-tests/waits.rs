@@ -327,19 +327,22 @@ fn a_sleep_dropped_while_it_fires_has_given_its_waker_back() {
 
 #[test]
 fn a_sleep_dropped_while_its_context_is_cancelled_has_given_its_waker_back() {
-    model("sleep drop against cancel", 3, 160, || {
+    model("sleep drop against cancel", 3, 50, || {
         let (engine, timers) = manual();
         let node = child(&engine);
         let mut sleeping = Sleeping::under(&node, nanos(20));
         let (wakes, waker) = counter(None);
         assert!(sleeping.register(&waker));
         drop(waker);
-        let canceller = thread::spawn(move || cancel(&node));
+        let canceller = thread::spawn({
+            let node = node.clone();
+            move || cancel(&node)
+        });
         drop(sleeping);
         canceller.join().unwrap();
         assert!(wakes.wakes.load(Ordering::Relaxed) <= 1);
         assert_eq!(Arc::strong_count(&wakes), 1, "the waker is still held");
-        drop(timers);
+        drop((node, timers));
     });
 }
 
