@@ -397,7 +397,7 @@ fn a_waiter_is_woken_once_by_a_deadline_and_a_cancel() {
 
 #[test]
 fn a_waiter_outlives_every_handle_and_is_told_by_the_deadline() {
-    model("waiter alone against fire", 3, 7, || {
+    model("waiter alone against fire", 3, 2, || {
         let (engine, timers) = manual();
         let node = timed(&engine, 20);
         let (wakes, waker) = counter(None);
