@@ -38,6 +38,8 @@ if (($# == 0)); then
 else
     for name; do
         name=$(basename -- "$name" .patch)
+        # A whole number: 10 is not 100.
+        [[ $name == *[!0-9]* ]] || name+=-
         found=("$root/loom-tests/faults/$name"*.patch)
         [[ -e ${found[0]} ]] || die "no fault is named $name"
         patches+=("${found[@]}")

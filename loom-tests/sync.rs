@@ -48,7 +48,7 @@ pub(crate) fn now() -> Instant {
     epoch() + Duration::from_nanos(CLOCK.get())
 }
 
-/// Loom takes SeqCst accesses for AcqRel ones, but knows these.
+/// In place of the order of SeqCst accesses, which are AcqRel ones here.
 pub(crate) fn model_fence() {
     loom::sync::atomic::fence(Ordering::SeqCst);
 }
@@ -176,6 +176,13 @@ pub(crate) struct AtomicUsize {
 // SAFETY: loom watches the cell.
 unsafe impl Sync for AtomicUsize {}
 
+fn both(order: Ordering) -> Ordering {
+    match order {
+        Ordering::SeqCst => Ordering::AcqRel,
+        order => order,
+    }
+}
+
 impl AtomicUsize {
     pub(crate) fn new(value: usize) -> Self {
         Self {
@@ -193,20 +200,29 @@ impl AtomicUsize {
         &self.word
     }
 
+    // Loom has a SeqCst load return the latest SeqCst store, which hides what a missing fence would show: here there
+    // are none.
     pub(crate) fn load(&self, order: Ordering) -> usize {
         let word = self.word();
         if EVERY_ORDER.get() {
             self.loads.fetch_or(0, Ordering::Relaxed);
         }
-        word.load(order)
+        word.load(match order {
+            Ordering::SeqCst => Ordering::Acquire,
+            order => order,
+        })
     }
 
     pub(crate) fn store(&self, value: usize, order: Ordering) {
+        let order = match order {
+            Ordering::SeqCst => Ordering::Release,
+            order => order,
+        };
         self.word().store(value, order);
     }
 
     pub(crate) fn swap(&self, value: usize, order: Ordering) -> usize {
-        self.word().swap(value, order)
+        self.word().swap(value, both(order))
     }
 
     pub(crate) fn compare_exchange(
@@ -216,7 +232,8 @@ impl AtomicUsize {
         success: Ordering,
         failure: Ordering,
     ) -> Result<usize, usize> {
-        self.word().compare_exchange(from, to, success, failure)
+        self.word()
+            .compare_exchange(from, to, both(success), failure)
     }
 
     pub(crate) fn compare_exchange_weak(
@@ -227,23 +244,23 @@ impl AtomicUsize {
         failure: Ordering,
     ) -> Result<usize, usize> {
         self.word()
-            .compare_exchange_weak(from, to, success, failure)
+            .compare_exchange_weak(from, to, both(success), failure)
     }
 
     pub(crate) fn fetch_add(&self, value: usize, order: Ordering) -> usize {
-        self.word().fetch_add(value, order)
+        self.word().fetch_add(value, both(order))
     }
 
     pub(crate) fn fetch_sub(&self, value: usize, order: Ordering) -> usize {
-        self.word().fetch_sub(value, order)
+        self.word().fetch_sub(value, both(order))
     }
 
     pub(crate) fn fetch_or(&self, value: usize, order: Ordering) -> usize {
-        self.word().fetch_or(value, order)
+        self.word().fetch_or(value, both(order))
     }
 
     pub(crate) fn fetch_and(&self, value: usize, order: Ordering) -> usize {
-        self.word().fetch_and(value, order)
+        self.word().fetch_and(value, both(order))
     }
 }
 

@@ -169,7 +169,7 @@ fn a_wake_does_not_rely_on_one_that_was_stopped_before_its_system_call() {
 
 #[test]
 fn a_turn_of_another_thread_hides_no_deadline_from_the_loop() {
-    model("next timeout against a turn", 3, 32, || {
+    model("next timeout against a turn", 3, 10, || {
         let (engine, timers, wakes) = driven();
         let node = timed(&engine, 8);
         let other = thread::spawn({
@@ -427,8 +427,8 @@ fn a_node_dropped_while_the_wheel_is_swept_is_freed_once() {
             move || tidy(engine.core())
         });
         drop(second);
-        sweeper.join().unwrap();
         tidy(engine.core());
+        sweeper.join().unwrap();
         timers.advance(nanos(9));
         assert!(kept.is_done(), "a deadline was lost");
     });
@@ -580,5 +580,28 @@ fn what_is_due_is_fired_once_by_two_who_take_a_turn_at_once() {
         let fired = timers.turn() + other.join().unwrap();
         assert!(node.is_done(), "a deadline was lost");
         assert_eq!(fired, 1);
+    });
+}
+
+#[test]
+fn an_engine_reached_again_after_its_last_handle_ends_once() {
+    model("last handle against an engine reached again", 3, 10, || {
+        let (engine, timers) = manual();
+        let node = child(&engine);
+        drop(engine);
+        let other = thread::spawn({
+            let node = node.clone();
+            move || {
+                let again = node.engine_root();
+                drop(node);
+                drop(child(&again));
+            }
+        });
+        let again = node.engine_root();
+        drop(node);
+        other.join().unwrap();
+        assert!(!timed(&again, 20).is_done(), "stopped with a root left");
+        drop(again);
+        drop(timers);
     });
 }

@@ -327,19 +327,22 @@ fn a_sleep_dropped_while_it_fires_has_given_its_waker_back() {
 
 #[test]
 fn a_sleep_dropped_while_its_context_is_cancelled_has_given_its_waker_back() {
-    model("sleep drop against cancel", 3, 160, || {
+    model("sleep drop against cancel", 3, 50, || {
         let (engine, timers) = manual();
         let node = child(&engine);
         let mut sleeping = Sleeping::under(&node, nanos(20));
         let (wakes, waker) = counter(None);
         assert!(sleeping.register(&waker));
         drop(waker);
-        let canceller = thread::spawn(move || cancel(&node));
+        let canceller = thread::spawn({
+            let node = node.clone();
+            move || cancel(&node)
+        });
         drop(sleeping);
         canceller.join().unwrap();
         assert!(wakes.wakes.load(Ordering::Relaxed) <= 1);
         assert_eq!(Arc::strong_count(&wakes), 1, "the waker is still held");
-        drop(timers);
+        drop((node, timers));
     });
 }
 
@@ -394,7 +397,7 @@ fn a_waiter_is_woken_once_by_a_deadline_and_a_cancel() {
 
 #[test]
 fn a_waiter_outlives_every_handle_and_is_told_by_the_deadline() {
-    model("waiter alone against fire", 3, 7, || {
+    model("waiter alone against fire", 3, 2, || {
         let (engine, timers) = manual();
         let node = timed(&engine, 20);
         let (wakes, waker) = counter(None);
@@ -406,5 +409,26 @@ fn a_waiter_outlives_every_handle_and_is_told_by_the_deadline() {
         firing.join().unwrap();
         assert_eq!(wakes.wakes.load(Ordering::Relaxed), 1);
         drop(waiting);
+    });
+}
+
+#[test]
+fn a_sleep_that_outlasts_its_context_never_says_that_its_time_has_come() {
+    model("sleep beyond its context's deadline", 3, 1, || {
+        let (engine, timers) = manual();
+        // The sleep takes a slot that is looked at before that of its context.
+        let first = timed(&engine, 60);
+        let node = timed(&engine, 20);
+        drop(first);
+        let sleeping = Sleeping::under(&node, nanos(60));
+        move_clock(&engine, 20);
+        let firing = turning(timers);
+        // As a poll does: its context's own end comes first.
+        let result = sleeping
+            .result()
+            .map(|result| node.err().map_or(result, Err));
+        assert_ne!(result, Some(Ok(())), "40 ns early");
+        firing.join().unwrap();
+        assert!(sleeping.result().is_some() && node.is_done());
     });
 }
