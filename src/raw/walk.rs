@@ -75,8 +75,9 @@ pub(crate) unsafe fn expire(due: &Armed, end: End) -> (Ended<'_>, usize) {
     for timed in due.iter() {
         // SAFETY: pinned.
         let state = unsafe { Timed::at(timed) }.node().state().load();
-        // What was dropped is to be freed, and not told.
-        if !state.is_held() || state.is_done() {
+        // What was dropped is to be freed, and not told. What a cancel has marked and not yet left is walked here too (R7):
+        // that one may be stopped, and what is below has the same deadline.
+        if !state.is_held() || state.is_propagated() {
             continue;
         }
         let node = timed.cast();
