@@ -1,13 +1,15 @@
 //! Hooks are told what is created and cancelled. A binary of its own, with one test: hooks are the whole process's.
 
-use ripcord::{Context, Error, monitor};
+use ripcord::{Context, Engine, Error, monitor};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 #[derive(Clone, Default)]
 struct Counts {
     created: Arc<AtomicUsize>,
     canceled: Arc<AtomicUsize>,
+    expired: Arc<AtomicUsize>,
 }
 
 impl Counts {
@@ -24,6 +26,10 @@ impl monitor::Hooks for Counts {
 
     fn canceled(&self, contexts: usize) {
         self.canceled.fetch_add(contexts, Ordering::SeqCst);
+    }
+
+    fn expired(&self, contexts: usize) {
+        self.expired.fetch_add(contexts, Ordering::SeqCst);
     }
 }
 
@@ -63,6 +69,10 @@ impl monitor::Hooks for Panics {
     fn canceled(&self, _: usize) {
         panic!("a hook that panics on a cancel");
     }
+
+    fn expired(&self, _: usize) {
+        panic!("a hook that panics on a deadline");
+    }
 }
 
 #[test]
@@ -93,7 +103,26 @@ fn hooks_see_every_creation_and_every_end_once_and_their_panics_go_no_further() 
     drop(root.with_cancel());
     assert_eq!(counts.get(), (4, 4), "born done is no cancel");
 
+    let (engine, clock) = Engine::builder()
+        .manual_clock()
+        .expect("it needs no thread");
+    let day = Duration::from_secs(86_400);
+    let (timed, timed_guard) = engine.background().with_timeout(day);
+    let (_below, _below_guard) = timed.with_timeout(2 * day);
+    let (late, late_guard) = engine.background().with_timeout(2 * day);
+    let _nap = late.sleep(day);
+    clock.advance(day);
+    assert_eq!(counts.expired.load(Ordering::SeqCst), 2, "no sleep");
+    drop((timed_guard, late_guard));
+    drop(engine.background().with_timeout(Duration::ZERO));
+    clock.advance(day);
+    assert_eq!(counts.expired.load(Ordering::SeqCst), 2);
+    assert_eq!(counts.get(), (8, 5), "the late one was cancelled");
+
     monitor::install(Some(Box::new(Panics)));
+    let (expires, _expires_guard) = engine.background().with_timeout(day);
+    clock.advance(day);
+    assert_eq!(expires.err(), Some(Error::DeadlineExceeded));
     let (ctx, guard) = Context::background().with_cancel();
     guard.cancel();
     assert!(ctx.is_done() && child.is_done());
@@ -113,7 +142,7 @@ fn hooks_see_every_creation_and_every_end_once_and_their_panics_go_no_further() 
 
     monitor::install(None);
     drop(Context::background().with_cancel());
-    assert_eq!(counts.get(), (4, 4));
+    assert_eq!(counts.get(), (8, 5));
     assert_eq!(
         Arc::strong_count(&counts.created),
         1,
