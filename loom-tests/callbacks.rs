@@ -3,6 +3,7 @@
 use crate::harness::model;
 use crate::list::{assert_tidy, child, root};
 use crate::local::callbacks;
+use crate::raw::callbacks::Ours;
 use crate::raw::handle::{Handle, Registered};
 use crate::timers::{manual, move_clock, timed, turning};
 use crate::tree::cancel;
@@ -65,7 +66,7 @@ fn a_callback_stopped_during_a_cancel_is_stopped_or_runs() {
         let canceller = cancelling(node.clone());
         let stopped = registered.stop();
         canceller.join().unwrap();
-        callbacks().dispatch();
+        callbacks().dispatch(Ours::run);
         fate.assert(usize::from(!stopped));
         assert_eq!(node.registrations(), 1, "a registration was lost or left");
     });
@@ -80,7 +81,7 @@ fn a_callback_stopped_while_it_is_dispatched_is_stopped_or_runs() {
             let node = node.clone();
             move || {
                 cancel(&node);
-                callbacks().dispatch();
+                callbacks().dispatch(Ours::run);
             }
         });
         let stopped = registered.stop();
@@ -114,7 +115,7 @@ fn a_callback_registered_during_a_cancel_runs_once() {
         let canceller = cancelling(node.clone());
         let (registered, fate) = register(&node);
         canceller.join().unwrap();
-        callbacks().dispatch();
+        callbacks().dispatch(Ours::run);
         fate.assert(1);
         drop(registered);
     });
@@ -129,7 +130,7 @@ fn a_callback_keeps_its_node_from_the_last_handle_to_its_run() {
         let dropper = thread::spawn(move || drop((node, registered)));
         cancel(&top);
         dropper.join().unwrap();
-        callbacks().dispatch();
+        callbacks().dispatch(Ours::run);
         fate.assert(1);
         assert_eq!(top.registrations(), 1, "a registration was lost or left");
     });
@@ -141,7 +142,7 @@ fn a_callback_let_go_while_it_runs_is_freed_once() {
         let node = root();
         let (registered, fate) = registered(&node);
         cancel(&node);
-        let dispatcher = thread::spawn(|| callbacks().dispatch());
+        let dispatcher = thread::spawn(|| callbacks().dispatch(Ours::run));
         drop(registered);
         drop(node);
         dispatcher.join().unwrap();
@@ -159,7 +160,7 @@ fn a_callback_handed_over_while_the_dispatcher_goes_to_sleep_is_dispatched() {
             move || {
                 while fate.runs() == 0 {
                     callbacks().sleep();
-                    callbacks().dispatch();
+                    callbacks().dispatch(Ours::run);
                 }
             }
         });
@@ -178,7 +179,7 @@ fn two_callbacks_handed_over_at_once_are_both_dispatched() {
         let [a, b] = nodes.map(cancelling);
         while one.runs() == 0 || two.runs() == 0 {
             callbacks().sleep();
-            callbacks().dispatch();
+            callbacks().dispatch(Ours::run);
         }
         a.join().unwrap();
         b.join().unwrap();
@@ -198,7 +199,7 @@ fn a_callback_stopped_while_its_deadline_fires_is_stopped_or_runs() {
         let firing = turning(timers);
         let stopped = registered.stop();
         firing.join().unwrap();
-        callbacks().dispatch();
+        callbacks().dispatch(Ours::run);
         fate.assert(usize::from(!stopped));
     });
 }

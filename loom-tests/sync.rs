@@ -64,9 +64,18 @@ pub(crate) fn spawned() -> Option<Thread> {
     SPAWNED.with_borrow_mut(Vec::pop)
 }
 
-/// Here, for which thread it is does not matter to the engine.
-pub(crate) fn run_elsewhere(f: impl FnOnce() + Send + 'static) {
-    f();
+/// Runs it here, for which thread it is does not matter to the engine.
+#[derive(Debug)]
+pub(crate) struct Threads<T>(fn(T));
+
+impl<T> Threads<T> {
+    pub(crate) fn new(_: &str, run: fn(T)) -> Self {
+        Self(run)
+    }
+
+    pub(crate) fn run(&self, work: T) {
+        (self.0)(work);
+    }
 }
 
 pub(crate) fn sleep_exactly() {}

@@ -4,6 +4,9 @@
 //! plain types `Error` and `Cause`. The models of `loom-tests/` are a second crate root that brings its own modules
 //! of these names, so the code they check is the code that ships, and no `cfg` in `src/` knows of them.
 
+mod threads;
+
+pub(crate) use self::threads::Threads;
 pub(crate) use atomic_waker::AtomicWaker;
 pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
@@ -137,11 +140,6 @@ pub(crate) fn model_fence() {}
 pub(crate) fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let named = std::thread::Builder::new().name(name.replace('\0', ""));
     named.spawn(f).map(drop)
-}
-
-/// Has the pool of callback threads run `f`.
-pub(crate) fn run_elsewhere(f: impl FnOnce() + Send + 'static) {
-    blocking::unblock(f).detach();
 }
 
 /// Has the calling thread woken at the instant it asks for, not up to 50 µs later as by default. Linux only.

@@ -7,7 +7,7 @@
 //!
 //! One CAS on the record's state word says whether it is stopped or run; its winner has HELD. `tell` pushes and wakes,
 //! both lock-free; no thread is started and no lock taken on that way. The dispatcher, which is started by who
-//! registers, takes all that is pending at once, in the order it came, and gives it to a pool that grows.
+//! registers, takes all that is pending at once, in the order it came, and gives it to threads that come and go.
 //!
 //! Called by `waits` and `handle`.
 
@@ -19,7 +19,7 @@ use super::state::{Announce, End, Pins};
 use super::time::Time;
 use super::tree;
 use crate::local;
-use crate::sync::{self, AtomicUsize, Ordering, contain};
+use crate::sync::{self, AtomicUsize, Ordering, Threads, contain};
 
 /// What callback threads are to run, and the thread that hands it to them.
 #[derive(Debug)]
@@ -56,8 +56,9 @@ impl Queue {
         if self.status.fetch_or(SERVED, Ordering::AcqRel) & SERVED != 0 {
             return;
         }
+        let threads = Threads::new("ripcord-callback", Ours::run);
         loop {
-            self.dispatch();
+            self.dispatch(|callback| threads.run(callback));
             self.sleep();
         }
     }
@@ -73,24 +74,23 @@ impl Queue {
     }
 
     /// Gives everything that is pending to callback threads, what came first before what came later.
-    pub(crate) fn dispatch(&self) {
+    pub(crate) fn dispatch(&self, mut give: impl FnMut(Ours)) {
         let mut pending = self.pending.take().reversed();
         while let Some(entry) = pending.pop() {
-            let callback = Ours(entry.cast());
-            // A pool that cannot take it drops the closure: the callback is let go without having run.
-            contain(|| sync::run_elsewhere(move || callback.run()));
+            give(Ours(entry.cast()));
         }
     }
 }
 
 /// A callback whose HELD is ours, on its way to be run.
-struct Ours(*mut Callback);
+#[derive(Debug)]
+pub(crate) struct Ours(*mut Callback);
 
 // SAFETY: whoever has HELD has the function, which is Send; the record may be used from any thread.
 unsafe impl Send for Ours {}
 
 impl Ours {
-    fn run(self) {
+    pub(crate) fn run(self) {
         // SAFETY: HELD is ours.
         if let Some(function) = unsafe { Callback::at(self.0).take() } {
             contain(function);
