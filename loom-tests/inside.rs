@@ -4,6 +4,7 @@ use crate::raw::bury;
 use crate::raw::handle::Handle;
 use crate::raw::node::{Node, Waiter};
 use crate::raw::tree;
+use crate::raw::turn;
 use crate::raw::waiting::Waiting;
 
 impl Handle {
@@ -16,6 +17,15 @@ impl Handle {
     pub(crate) fn inflate(&self) {
         // SAFETY: `self` is a handle of it.
         unsafe { tree::inflate(self.node().expect("models look at nodes")) };
+    }
+
+    /// Fires the deadline of what it was derived from, which is due, as who waits for that does.
+    pub(crate) fn fire_parent(&self) {
+        // SAFETY: `self` is a handle of it, and keeps its parent.
+        unsafe {
+            let parent = self.inside().entry().parent().to_node();
+            turn::fire(parent.expect("it has a parent"));
+        }
     }
 
     /// Sees to what was handed over and left. Twice, for an owner sees to one entry here.

@@ -26,7 +26,7 @@ loom::lazy_static! {
     /// Of each class, one slot and the hint.
     static ref DEPOTS: [[AtomicUsize; 2]; CLASSES] =
         std::array::from_fn(|_| std::array::from_fn(|_| AtomicUsize::new(0)));
-    static ref GLOBAL: Core = Core::threaded("models", |_| ());
+    static ref GLOBAL: Core = Core::threaded("models", |_, _| ());
     static ref CALLBACKS: Queue = Queue::new();
 }
 

@@ -359,6 +359,40 @@ fn a_blocked_thread_is_woken_by_a_deadline() {
 }
 
 #[test]
+fn a_deadline_fired_by_a_turn_and_by_who_waits_for_it_is_fired_once() {
+    model("fire against fire by a waiter", 2, 2500, || {
+        let (engine, timers) = manual();
+        let node = timed(&engine, 20);
+        let below = child(&node);
+        let mut waiting = Waiting::on(&node).expect("it is live");
+        let (wakes, waker) = counter(Some(&below));
+        waiting.register(&waker);
+        move_clock(&engine, 20);
+        let firing = turning(timers);
+        below.fire_parent();
+        assert_eq!(below.err(), Some(Error::DeadlineExceeded));
+        firing.join().unwrap();
+        assert_eq!(wakes.wakes.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn a_deadline_fired_by_who_waits_while_its_last_handle_goes_is_freed_once() {
+    model("fire by a waiter against the last handle", 3, 1800, || {
+        let (engine, timers) = manual();
+        let node = timed(&engine, 20);
+        let below = child(&node);
+        move_clock(&engine, 20);
+        let dropping = thread::spawn(move || drop(node));
+        below.fire_parent();
+        assert_eq!(below.err(), Some(Error::DeadlineExceeded));
+        drop(below);
+        dropping.join().unwrap();
+        timers.turn();
+    });
+}
+
+#[test]
 fn a_waiter_installed_while_its_deadline_fires_is_refused_or_woken() {
     model("waiter install against fire", 3, 230, || {
         let (engine, timers) = manual();

@@ -132,7 +132,7 @@ impl EngineBuilder {
     ///
     /// The thread cannot be started.
     pub fn build(self) -> io::Result<Engine> {
-        let root = Handle::threaded(&self.thread_name, monitor::expired)?;
+        let root = Handle::threaded(&self.thread_name, monitor::ended)?;
         Ok(Engine { root })
     }
 
@@ -143,7 +143,7 @@ impl EngineBuilder {
     ///
     /// None today.
     pub fn driven(self) -> io::Result<(Engine, Driver)> {
-        let (root, timers) = Handle::driven(None, monitor::expired);
+        let (root, timers) = Handle::driven(None, monitor::ended);
         Ok((Engine { root }, Driver { timers }))
     }
 
@@ -158,7 +158,7 @@ impl EngineBuilder {
         self,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> io::Result<(Engine, Driver)> {
-        let (root, timers) = Handle::driven(Some(Box::new(wake)), monitor::expired);
+        let (root, timers) = Handle::driven(Some(Box::new(wake)), monitor::ended);
         Ok((Engine { root }, Driver { timers }))
     }
 
@@ -168,7 +168,7 @@ impl EngineBuilder {
     ///
     /// None today.
     pub fn manual_clock(self) -> io::Result<(Engine, ManualClock)> {
-        let (root, timers) = Handle::manual(monitor::expired);
+        let (root, timers) = Handle::manual(monitor::ended);
         Ok((Engine { root }, ManualClock { timers }))
     }
 }

@@ -217,9 +217,7 @@ fn give(class: usize, magazine: Magazine) {
 #[inline]
 pub(crate) fn global() -> &'static Core {
     static GLOBAL: AtomicUsize = AtomicUsize::new(0);
-    leaked(&GLOBAL, || {
-        Core::threaded("ripcord-timers", monitor::expired)
-    })
+    leaked(&GLOBAL, || Core::threaded("ripcord-timers", monitor::ended))
 }
 
 /// What is to be run by callback threads, made by whoever first asks. Lock-free; allocates then.

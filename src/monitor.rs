@@ -3,6 +3,7 @@
 use arc_swap::ArcSwapOption;
 use std::sync::Arc;
 
+use crate::error::Error;
 use crate::sync::{AtomicUsize, Ordering, contain};
 
 /// What a watcher is told. Every method has an empty body to override.
@@ -20,7 +21,8 @@ pub trait Hooks: Send + Sync + 'static {
         let _ = contexts;
     }
 
-    /// One call cancelled this many contexts: the one it was made for and those derived from it.
+    /// One call cancelled this many contexts: the one it was made for and those derived from it; or, where it shut an
+    /// engine down, those with a deadline ahead and those derived from them.
     fn canceled(&self, contexts: usize) {
         let _ = contexts;
     }
@@ -88,9 +90,13 @@ pub(crate) fn canceled(contexts: usize) {
     }
 }
 
-pub(crate) fn expired(contexts: usize) {
+/// By those who fire: deadlines, or, of stopped timers, all that is armed.
+pub(crate) fn ended(contexts: usize, error: Error) {
     if !is_off() {
-        tell(|hooks| hooks.expired(contexts));
+        tell(|hooks| match error {
+            Error::DeadlineExceeded => hooks.expired(contexts),
+            Error::Canceled => hooks.canceled(contexts),
+        });
     }
 }
 

@@ -138,8 +138,34 @@ pub(crate) fn model_fence() {}
 ///
 /// The system has no more threads or memory for one.
 pub(crate) fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    count_forks();
     let named = std::thread::Builder::new().name(name.replace('\0', ""));
     named.spawn(f).map(drop)
+}
+
+/// In how many processes in a row, each a fork of the one before, threads of ours have been left behind. A load.
+#[inline(always)]
+pub(crate) fn forks() -> usize {
+    FORKS.load(Ordering::Relaxed)
+}
+
+static FORKS: AtomicUsize = AtomicUsize::new(0);
+
+/// Has forks counted from here on, where the system tells of them.
+fn count_forks() {
+    #[cfg(target_os = "linux")]
+    {
+        static COUNTED: AtomicUsize = AtomicUsize::new(0);
+
+        extern "C" fn in_child() {
+            FORKS.fetch_add(1, Ordering::Relaxed);
+        }
+
+        if COUNTED.swap(1, Ordering::Relaxed) == 0 {
+            // SAFETY: the handler changes one atomic, as a child of a process with threads may.
+            unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        }
+    }
 }
 
 /// Has the calling thread woken at the instant it asks for, not up to 50 µs later as by default. Linux only.

@@ -14,7 +14,7 @@ use super::node::{self, Link, Node, Timed};
 use super::state::Pins;
 use super::stripes::Stripe;
 use super::wheel::Armed;
-use crate::sync::Arc;
+use crate::sync::{Arc, contain};
 
 /// Sees an ended entry, and whatever ends with it, off. Lock-free; drops causes, a panic contained.
 ///
@@ -103,10 +103,12 @@ unsafe fn end_deadline(timed: *mut Timed) -> bool {
     this.node().state().load().is_armed() && unsafe { (*this.node().core()).disarm(timed) }
 }
 
-/// Gives up a count of an engine's timers; the last frees what was dropped while the wheel still pointed at it.
+/// Gives up a count of an engine's timers; the last frees what was dropped while the wheel still pointed at it, and drops
+/// what a driven engine wakes its loop with, a panic contained.
 pub(crate) fn release_core(core: Arc<Core>) {
     if let Some(core) = Arc::into_inner(core) {
         reclaim_armed(core.drain());
+        contain(|| drop(core));
     }
 }
 

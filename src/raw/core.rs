@@ -22,10 +22,14 @@ use super::nursery::Nursery;
 use super::parker::{Announced, Parker};
 use super::time::Time;
 use super::wheel::{Armed, Wheel};
-use crate::sync::{AtomicUsize, Ordering, UnsafeCell, contain, model_fence};
+use crate::error::Error;
+use crate::sync::{self, AtomicUsize, Ordering, UnsafeCell, contain, model_fence};
 use crate::tuning;
 use std::fmt;
 use std::time::Duration;
+
+/// Told how many contexts a turn has ended, and how.
+pub(crate) type Report = fn(usize, Error);
 
 /// Called when a driven engine's loop sleeps too long.
 pub(crate) type Wake = Box<dyn Fn() + Send + Sync>;
@@ -59,15 +63,14 @@ pub(crate) struct Core {
     /// Until when whoever serves will not look; `PAST` while a thread that serves does, `NEVER` once it is stopped.
     next_wake: AtomicUsize,
     status: AtomicUsize,
-    /// The process whose thread serves; 0 before there is one.
-    process: AtomicUsize,
+    /// In which process, by the forks that led to it, the thread that serves was started.
+    forks: AtomicUsize,
     /// How many abandoned nodes a stripe may count before they are swept out.
     sweep_at: AtomicUsize,
     parker: Parker,
     /// How many trees use these timers, of an engine of one's own.
     roots: AtomicUsize,
-    /// Told how many contexts a turn has ended.
-    pub(crate) report: fn(usize),
+    pub(crate) report: Report,
 }
 
 // SAFETY: the wheel is used by whoever has the turn, one thread at a time; the rest is shared by its own means.
@@ -88,7 +91,7 @@ pub(crate) enum Late {
 }
 
 impl Core {
-    fn new(drive: Drive, report: fn(usize)) -> Self {
+    fn new(drive: Drive, report: Report) -> Self {
         let nursery = Nursery::new();
         let sweep_at = sweep_at(0, nursery.stripes());
         Self {
@@ -99,7 +102,7 @@ impl Core {
             turn: AtomicUsize::new(IDLE),
             next_wake: AtomicUsize::new(Time::PAST.word()),
             status: AtomicUsize::new(0),
-            process: AtomicUsize::new(0),
+            forks: AtomicUsize::new(0),
             sweep_at: AtomicUsize::new(sweep_at),
             parker: Parker::new(),
             roots: AtomicUsize::new(0),
@@ -107,15 +110,15 @@ impl Core {
         }
     }
 
-    pub(crate) fn threaded(name: &str, report: fn(usize)) -> Self {
+    pub(crate) fn threaded(name: &str, report: Report) -> Self {
         Self::new(Drive::Thread(name.into()), report)
     }
 
-    pub(crate) fn driven(wake: Option<Wake>, report: fn(usize)) -> Self {
+    pub(crate) fn driven(wake: Option<Wake>, report: Report) -> Self {
         Self::new(Drive::Loop(wake), report)
     }
 
-    pub(crate) fn manual(start: Time, report: fn(usize)) -> Self {
+    pub(crate) fn manual(start: Time, report: Report) -> Self {
         Self::new(Drive::Clock(AtomicUsize::new(start.word())), report)
     }
 
@@ -173,16 +176,21 @@ impl Core {
     }
 
     pub(crate) fn set_started(&self) {
-        let process = std::process::id() as usize;
-        self.process.store(process, Ordering::Relaxed);
+        self.forks.store(sync::forks(), Ordering::Relaxed);
         self.status.fetch_or(STARTED, Ordering::AcqRel);
     }
 
-    /// Whether a thread of this process, which may be a fork of the one that had it, fires what is due.
+    /// Whether a thread fires what is due.
     pub(crate) fn is_served(&self) -> bool {
+        matches!(self.drive, Drive::Thread(_)) && !self.is_stopped() && !self.is_orphaned()
+    }
+
+    /// Whether the thread that serves was left behind by a fork: of what is armed from then on nothing ever fires.
+    #[inline]
+    pub(crate) fn is_orphaned(&self) -> bool {
         matches!(self.drive, Drive::Thread(_))
-            && !self.is_stopped()
-            && self.process.load(Ordering::Relaxed) == std::process::id() as usize
+            // ORDERING: Relaxed; whoever asks has seen the thread started, and a fork copies memory as its thread sees it.
+            && self.forks.load(Ordering::Relaxed) != sync::forks()
     }
 
     /// `false`: another thread serves already.
@@ -389,8 +397,8 @@ impl Core {
         }
     }
 
-    /// Everything that is armed, with the ARMED pins: the end of the timers.
-    pub(crate) fn drain(self) -> Armed {
+    /// Everything that is armed, with the ARMED pins: the end of the timers, of which the caller has the last count.
+    pub(crate) fn drain(&self) -> Armed {
         self.wheel.with_mut(|wheel| {
             // SAFETY: nobody else has the timers any more.
             let wheel = unsafe { &mut *wheel };

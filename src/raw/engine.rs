@@ -8,7 +8,7 @@
 //! Called by `handle` and the facade.
 
 use super::bury;
-use super::core::{Core, Wake};
+use super::core::{Core, Report, Wake};
 use super::entry::{Kind, Parent};
 use super::node::Node;
 use super::time::Time;
@@ -65,7 +65,7 @@ pub(crate) unsafe fn root_beside(node: *mut Node) -> Option<*mut Node> {
 /// # Errors
 ///
 /// The thread cannot be started.
-pub(crate) fn threaded(name: &str, report: fn(usize)) -> io::Result<*mut Node> {
+pub(crate) fn threaded(name: &str, report: Report) -> io::Result<*mut Node> {
     let core = Arc::new(Core::threaded(name, report));
     let timers = Timers(Some(Arc::clone(&core)));
     core.set_started();
@@ -74,13 +74,13 @@ pub(crate) fn threaded(name: &str, report: fn(usize)) -> io::Result<*mut Node> {
 }
 
 /// Timers that a loop of the program's drives.
-pub(crate) fn driven(wake: Option<Wake>, report: fn(usize)) -> (*mut Node, Timers) {
+pub(crate) fn driven(wake: Option<Wake>, report: Report) -> (*mut Node, Timers) {
     let core = Arc::new(Core::driven(wake, report));
     (first_root(Arc::clone(&core)), Timers(Some(core)))
 }
 
 /// Timers that stand still until they are moved.
-pub(crate) fn manual(report: fn(usize)) -> (*mut Node, Timers) {
+pub(crate) fn manual(report: Report) -> (*mut Node, Timers) {
     let core = Arc::new(Core::manual(Time::now(), report));
     (first_root(Arc::clone(&core)), Timers(Some(core)))
 }

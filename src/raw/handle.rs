@@ -4,7 +4,7 @@
 //! safe.
 
 use super::callbacks;
-use super::core::{Core, Wake};
+use super::core::{Core, Report, Wake};
 use super::engine::{self, Timers};
 use super::entry::{Kind, Parent};
 use super::merge::Merging;
@@ -128,21 +128,21 @@ impl Handle {
     /// # Errors
     ///
     /// The thread cannot be started.
-    pub(crate) fn threaded(name: &str, report: fn(usize)) -> std::io::Result<Self> {
+    pub(crate) fn threaded(name: &str, report: Report) -> std::io::Result<Self> {
         let root = engine::threaded(name, report)?;
         // SAFETY: the root's one handle is ours.
         Ok(unsafe { Self::from_node(root) })
     }
 
     /// An engine that a loop of the program's drives.
-    pub(crate) fn driven(wake: Option<Wake>, report: fn(usize)) -> (Self, Timers) {
+    pub(crate) fn driven(wake: Option<Wake>, report: Report) -> (Self, Timers) {
         let (root, timers) = engine::driven(wake, report);
         // SAFETY: the root's one handle is ours.
         (unsafe { Self::from_node(root) }, timers)
     }
 
     /// An engine whose clock is moved by hand.
-    pub(crate) fn manual(report: fn(usize)) -> (Self, Timers) {
+    pub(crate) fn manual(report: Report) -> (Self, Timers) {
         let (root, timers) = engine::manual(report);
         // SAFETY: the root's one handle is ours.
         (unsafe { Self::from_node(root) }, timers)

@@ -151,7 +151,8 @@ unsafe fn timed(
     } else if core.is_stopped() {
         plan.end = Some(End::STOPPED);
     } else {
-        plan.armed = true;
+        // In a forked child nobody would ever collect it.
+        plan.armed = !core.is_orphaned();
     }
     // SAFETY: the caller's promise.
     let node = unsafe { under.derive(plan) };

@@ -3,12 +3,14 @@
 //! All that is due is marked first, then all who wait on any of it are told, then the ARMED pins are given up; so what a
 //! waker sees is as if all of it had ended at once. Wakers run inside the turn, and may take one: it goes round once more.
 //!
-//! Called by `timers` and `engine`.
+//! Called by `timers`, `engine` and `waiting`.
 
 use super::bury;
 use super::core::Core;
+use super::node::Node;
 use super::state::End;
-use super::{waits, walk};
+use super::waits;
+use super::walk::{self, Ended};
 
 /// Fires what is due; answers with how many deadlines and sleeps. Where somebody else has the turn that one does it
 /// before letting go, and this call returns 0. Runs wakers, their panics contained.
@@ -24,6 +26,24 @@ pub(crate) fn turn(core: &Core) -> usize {
         if unsafe { core.end_turn() } {
             return fired;
         }
+    }
+}
+
+/// Fires one deadline, which is due, without a turn. Runs wakers, their panics contained.
+///
+/// # Safety
+///
+/// The caller has a handle of the node, whose deadline it is, or of one below it.
+pub(crate) unsafe fn fire(node: *mut Node) {
+    // SAFETY: the caller's promise.
+    let (core, ended) = unsafe { (&*Node::at(node).core(), walk::expire_one(node)) };
+    report(core, &ended, End::EXPIRED);
+    waits::tell(ended);
+}
+
+fn report(core: &Core, ended: &Ended<'_>, end: End) {
+    if ended.contexts > 0 {
+        (core.report)(ended.contexts, end.error);
     }
 }
 
@@ -53,9 +73,7 @@ unsafe fn pass(core: &Core) -> usize {
     let due = unsafe { core.take_due(stopped) };
     // SAFETY: `due` outlives the telling.
     let (ended, fired) = unsafe { walk::expire(&due, end) };
-    if ended.contexts > 0 {
-        (core.report)(ended.contexts);
-    }
+    report(core, &ended, end);
     waits::tell(ended);
     bury::reclaim_armed(due);
     // SAFETY: the caller's promise.

@@ -8,6 +8,7 @@ use super::handle::Handle;
 use super::node::{Node, Timed, Waiter};
 use super::time::Time;
 use super::timers::{self, Due};
+use super::turn::fire;
 use super::{merge, tree, waits};
 use crate::error::Error;
 use crate::sync::{AtomicWaker, contain, futex};
@@ -164,6 +165,10 @@ impl Handle {
             if self.err().is_none() {
                 let sleeping = Sleeping::under(self, duration);
                 sleeping.node.wait();
+                if let Some(Err(_)) = sleeping.result() {
+                    // It has ended; or its engine was stopped, and that time does not come.
+                    return Some(self.wait());
+                }
             }
             self.err()
         } else {
@@ -205,10 +210,15 @@ impl Handle {
             }
             let timeout = match left(until) {
                 Some(left) => left,
-                // The context's own end comes first where both are due, and its timer is about to fire.
-                // SAFETY: as above.
-                None if unsafe { fires_by(node, until) } => None,
-                None => return None,
+                None => {
+                    // The context's own end comes first where both are due.
+                    // SAFETY: as above.
+                    let due = unsafe { due_by(node, until) }?;
+                    // Its timer is about to fire it, or cannot: it may be held up by a waker, or be this thread.
+                    // SAFETY: the handle keeps the node, which keeps what it was derived from.
+                    unsafe { fire(due) };
+                    continue;
+                }
             };
             // SAFETY: as above.
             let word = unsafe { Node::at(node) }.state().word();
@@ -226,16 +236,16 @@ fn left(until: Time) -> Option<Option<Duration>> {
     (!left.is_zero()).then_some(Some(left))
 }
 
-/// Whether a thread is about to end the node by a deadline that is due by then.
+/// The one whose deadline the node has, if that is due by then and a thread sees to it.
 ///
 /// # Safety
 ///
 /// The caller has a handle.
-unsafe fn fires_by(node: *mut Node, until: Time) -> bool {
+unsafe fn due_by(node: *mut Node, until: Time) -> Option<*mut Node> {
     // SAFETY: the caller's promise.
     let deadline = unsafe { Node::at(node) }.deadline();
     if deadline > until {
-        return false;
+        return None;
     }
     let mut next = Some(node);
     while let Some(node) = next {
@@ -249,8 +259,8 @@ unsafe fn fires_by(node: *mut Node, until: Time) -> bool {
         if next.is_none() && this.entry().kind() == Kind::Deadline {
             // SAFETY: the root of its tree keeps the core.
             let core: &Core = unsafe { &*this.core() };
-            return core.is_served();
+            return core.is_served().then_some(node);
         }
     }
-    false
+    None
 }

@@ -64,6 +64,21 @@ pub(crate) unsafe fn cancel<'a>(node: *mut Node, cause: Option<Cause>) -> Ended<
     walk.finish(lost)
 }
 
+/// Ends one node by its deadline, which is due, and everything below it.
+///
+/// # Safety
+///
+/// The caller has a handle of the node or of one below it, and keeps it for `'a`.
+pub(crate) unsafe fn expire_one<'a>(node: *mut Node) -> Ended<'a> {
+    let mut walk = Walk::new();
+    // SAFETY: the caller's promise: what is below keeps what it was derived from.
+    if unsafe { walk.mark(node, End::EXPIRED) } {
+        // SAFETY: as above; it is marked.
+        unsafe { walk.below(node) };
+    }
+    walk.finish(None)
+}
+
 /// Ends everything that is due, in order, and what is below it. Answers with how many of them this call has ended.
 ///
 /// # Safety
