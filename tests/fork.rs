@@ -18,6 +18,12 @@ fn polls_pending<F: Future + Unpin>(future: &mut F) -> bool {
     Pin::new(future).poll(&mut task).is_pending()
 }
 
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+    pages.unwrap_or(0usize) * 4096
+}
+
 /// What the parent had made before.
 struct Before {
     root: Context,
@@ -72,6 +78,12 @@ fn in_child(before: Before) -> Result<(), u8> {
         let many: Vec<_> = (0..3_000).map(|_| at.with_timeout(LONG)).collect();
         drop(many);
     }
+    // Nobody would ever sweep out here what is armed and dropped.
+    let churn = |times| (0..times).for_each(|_| drop(Context::background().with_timeout(LONG)));
+    churn(1_000);
+    let before = resident();
+    churn(50_000);
+    step(15, resident() < before + (2 << 20))?;
     step(9, polls_pending(&mut sleep))?;
     drop((sleep, kept));
     step(10, registration.stop() && !registration.stop())?;

@@ -119,6 +119,14 @@ fn hooks_see_every_creation_and_every_end_once_and_their_panics_go_no_further() 
     assert_eq!(counts.expired.load(Ordering::SeqCst), 2);
     assert_eq!(counts.get(), (8, 5), "the late one was cancelled");
 
+    let (stopped, driver) = Engine::builder().driven().expect("it needs no thread");
+    let (ahead, _ahead_guard) = stopped.background().with_timeout(day);
+    stopped.shutdown();
+    assert_eq!(ahead.err(), Some(Error::Canceled));
+    assert_eq!(driver.turn(), 0);
+    assert_eq!(counts.expired.load(Ordering::SeqCst), 2, "it was not due");
+    assert_eq!(counts.get(), (9, 6), "a shutdown cancels");
+
     monitor::install(Some(Box::new(Panics)));
     let (expires, _expires_guard) = engine.background().with_timeout(day);
     clock.advance(day);
@@ -142,7 +150,7 @@ fn hooks_see_every_creation_and_every_end_once_and_their_panics_go_no_further() 
 
     monitor::install(None);
     drop(Context::background().with_cancel());
-    assert_eq!(counts.get(), (8, 5));
+    assert_eq!(counts.get(), (9, 6));
     assert_eq!(
         Arc::strong_count(&counts.created),
         1,

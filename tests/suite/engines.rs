@@ -880,3 +880,86 @@ fn one_engines_blocked_waker_keeps_no_other_engine_from_firing() {
         release.send(()).expect("the waker waits");
     });
 }
+
+#[test]
+fn a_panic_in_the_drop_of_what_wakes_a_loop_is_contained() {
+    struct Panics;
+
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("the drop of what `wake` has captured");
+        }
+    }
+
+    let panics = Panics;
+    let (engine, driver) = Engine::builder()
+        .driven_with(move || {
+            let _ = &panics;
+        })
+        .expect("it needs no thread");
+    let (ctx, guard) = engine.background().with_cancel();
+    drop((driver, engine));
+    let waits = Waiter::on(&ctx);
+    drop((ctx, guard));
+    assert_eq!(waits.wakes(), 1);
+    // The last handle of the engine.
+    drop(waits);
+}
+
+#[test]
+fn a_wait_on_a_manual_engine_that_was_shut_down_is_for_the_context_alone() {
+    in_time(|| {
+        let (engine, clock) = manual();
+        let (ctx, guard) = engine.background().with_cancel();
+        engine.shutdown();
+        let waits = thread::spawn(move || ctx.wait_timeout(LONG));
+        thread::sleep(20 * MS);
+        assert!(!waits.is_finished(), "that time does not come any more");
+        guard.cancel();
+        assert_eq!(waits.join().expect("the wait"), Some(Error::Canceled));
+        drop(clock);
+    });
+}
+
+#[test]
+fn a_bounded_wait_is_bounded_where_the_timer_thread_is_held_up() {
+    in_time(|| {
+        let engine = threaded();
+        let (go, may_go) = mpsc::channel::<()>();
+        let may_go = Mutex::new(may_go);
+        let (_first, _first_guard, _done) = timed_and_told(&engine.background(), 5 * MS, {
+            move || drop(may_go.lock().expect("one thread").recv())
+        });
+        let (late, _late_guard) = engine.background().with_timeout(10 * MS);
+        let (below, _below_guard) = late.with_cancel();
+        let waiter = Waiter::on(&late);
+        assert_eq!(below.wait_timeout(50 * MS), Some(Error::DeadlineExceeded));
+        assert_expired(&late, None);
+        assert_eq!(waiter.wakes(), 1, "told by the one that fired it");
+        let (other, _other_guard) = engine.background().with_timeout(10 * MS);
+        assert_eq!(
+            other.blocking_sleep(50 * MS),
+            Err(Error::DeadlineExceeded),
+            "its own end comes first"
+        );
+        drop(go);
+    });
+}
+
+#[test]
+fn a_bounded_wait_on_the_timer_thread_is_bounded() {
+    let engine = threaded();
+    let (second, _second_guard) = engine.background().with_timeout(10 * MS);
+    let (waited, has_waited) = mpsc::channel();
+    let (_first, _first_guard, _done) = timed_and_told(&engine.background(), 5 * MS, {
+        move || {
+            waited
+                .send(second.wait_timeout(50 * MS))
+                .expect("the test listens");
+        }
+    });
+    assert_eq!(
+        has_waited.recv_timeout(PATIENCE),
+        Ok(Some(Error::DeadlineExceeded))
+    );
+}
