@@ -69,7 +69,7 @@
 //!   looking (on a driven or manual engine: in `turn` and `advance`, and only there), and at the instant itself where the
 //!   clock stands exactly on it. Looking reads no clock: it says what has fired, not what is due.
 //! * A function given to `after_func` runs once, never inside a `cancel`; one that blocks for ever holds up no deadline
-//!   and no other callback, while fewer than 500 do: that is how many threads they share.
+//!   and no other callback until 500 block at once: that is how many threads they share.
 //! * Cancelling or dropping a child takes it off its parent at once. Nothing is kept for what is gone.
 //! * In a steady state a context with its timer and its waits (`done`, `run`, `sleep`, blocked threads) allocates nothing.
 //!   What allocates: a value, once; a cause when it is made, not when it is cloned; the function given to `after_func`, and
