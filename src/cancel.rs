@@ -48,6 +48,20 @@ impl CancelGuard {
 
     /// As [`cancel`](Self::cancel), and says why. A cause that comes too late is dropped when all is told,
     /// or with the context.
+    ///
+    /// Any error is a cause; for a `&str` or a `String` there is [`Cause::msg`]. Making one allocates, unless it is an
+    /// [`Error`](crate::Error); it can be built once, and a clone given.
+    ///
+    /// ```
+    /// use ripcord::{Cause, Context};
+    ///
+    /// let draining = Cause::msg("draining"); // once
+    /// for _ in 0..3 {
+    ///     let (connection, guard) = Context::background().with_cancel();
+    ///     guard.cancel_with(draining.clone());
+    ///     assert_eq!(connection.cause().unwrap().to_string(), "draining");
+    /// }
+    /// ```
     pub fn cancel_with(&self, cause: impl Into<Cause>) {
         cancel(&self.node, Some(cause.into()));
     }

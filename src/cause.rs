@@ -11,8 +11,11 @@ type Shared = dyn std::error::Error + Send + Sync;
 
 /// Why a context ended.
 ///
-/// Any error can be one; so can a message ([`Cause::msg`]). A clone costs a reference count. Like anyhow's `Error`, a
-/// `Cause` is not itself a [`std::error::Error`], but derefs to one.
+/// Any error can be one. A `&str` or a `String` is no error: make one of it with [`Cause::msg`]. Making a cause allocates,
+/// unless it is made of an [`Error`] or an [`EngineStopped`]; a clone costs one atomic operation on a
+/// count that all of its clones share. One that is given often, to each request say, is built once and cloned.
+///
+/// Like anyhow's `Error`, a `Cause` is not itself a [`std::error::Error`], but derefs to one, and becomes a boxed one by `?`.
 ///
 /// ```
 /// use ripcord::{Cause, Context, Error};
@@ -53,7 +56,8 @@ pub(crate) enum Parts {
 impl Cause {
     pub(crate) const ENGINE_STOPPED: Self = Self(Repr::Stopped);
 
-    /// A cause that only says something. Formats at once; there is nothing to downcast to. Allocates.
+    /// A cause that only says something: for a `&str`, a `String`, or `format_args!`. Formats at once; there is nothing to
+    /// downcast to. Allocates.
     pub fn msg(message: impl fmt::Display) -> Self {
         Self(Repr::Shared(Arc::new(Body(Box::new(Message(
             message.to_string(),
@@ -109,6 +113,48 @@ impl Deref for Cause {
     }
 }
 
+/// For `?` in functions that return a boxed error.
+///
+/// An [`Error`] and an [`EngineStopped`] are boxed as they are. Anything else stays shared: the box prints as the cause does,
+/// and its [`source`](std::error::Error::source) is the error that the cause was made from (of a message, `None`). Allocates
+/// once.
+///
+/// ```
+/// use ripcord::Context;
+/// use std::error::Error;
+/// use std::io;
+///
+/// fn work(ctx: &Context) -> Result<(), Box<dyn Error + Send + Sync>> {
+///     match ctx.cause() {
+///         None => Ok(()),
+///         Some(cause) => Err(cause)?,
+///     }
+/// }
+///
+/// let (ctx, guard) = Context::background().with_cancel();
+/// assert!(work(&ctx).is_ok());
+/// guard.cancel_with(io::Error::other("disk full"));
+/// let error = work(&ctx).unwrap_err();
+/// assert_eq!(error.to_string(), "disk full");
+/// assert!(error.source().is_some_and(|source| source.is::<io::Error>()));
+/// ```
+impl From<Cause> for Box<dyn std::error::Error + Send + Sync> {
+    fn from(cause: Cause) -> Self {
+        match cause.0 {
+            Repr::Inline(error) => Box::new(error),
+            Repr::Stopped => Box::new(EngineStopped),
+            Repr::Shared(body) => Box::new(Boxed(body)),
+        }
+    }
+}
+
+/// As above, for a box that need not be `Send`.
+impl From<Cause> for Box<dyn std::error::Error> {
+    fn from(cause: Cause) -> Self {
+        Box::<Shared>::from(cause)
+    }
+}
+
 // A cause is only ever read, and an error that a panic left half-changed is still an error.
 impl UnwindSafe for Cause {}
 impl RefUnwindSafe for Cause {}
@@ -122,6 +168,29 @@ impl fmt::Debug for Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&**self, f)
+    }
+}
+
+/// A shared cause as an error of its own.
+struct Boxed(Arc<Body>);
+
+impl fmt::Debug for Boxed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0.0, f)
+    }
+}
+
+impl fmt::Display for Boxed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0.0, f)
+    }
+}
+
+impl std::error::Error for Boxed {
+    /// The error itself, so that it is found by its type; a message has none.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let error = &*self.0.0;
+        (!error.is::<Message>()).then_some(error)
     }
 }
 

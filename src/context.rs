@@ -79,7 +79,7 @@ impl Context {
     /// assert!(child.is_done());
     /// ```
     ///
-    /// A guard bound to `_` is dropped, and cancels, at once.
+    /// A guard bound to `_` is dropped, and cancels, at once: bind it to `_guard`.
     #[inline]
     pub fn with_cancel(&self) -> (Self, CancelGuard) {
         let (node, guard) = self.node.derive(self.values.place());
@@ -165,10 +165,11 @@ impl Context {
     /// A context that is done with the first of `parents` that is, with its error and cause; and the guard that cancels
     /// it by itself.
     ///
-    /// A parent named twice counts once; one that can never be done counts for its values and its engine only. With no
-    /// parent left it is a cancellable child of background. It uses the engine of the first that is not the plain
-    /// background; each parent's deadline is fired by its own, and the earliest of them is its own. If a parent is done already, it is born done. It has the values of all of
-    /// them, of two for one key the earlier parent's.
+    /// It takes references: an array of them, or `&parents` of a `Vec`. A parent named twice counts once; one that can
+    /// never be done counts for its values and its engine only. With no parent left it is a cancellable child of
+    /// background. It uses the engine of the first that is not the plain background; each parent's deadline is fired by
+    /// its own engine, and the earliest of them is its own deadline. If a parent is done already, it is born done. It has
+    /// the values of all of them, of two for one key the earlier parent's.
     ///
     /// Lock-free, a step for each parent (for each pair of them, up to 32) and each of their values; allocates beyond
     /// 32 parents, for the values of several, and where the pool of nodes is empty.
@@ -187,6 +188,10 @@ impl Context {
     /// client_guard.cancel_with(Cause::msg("connection reset"));
     /// assert_eq!(request.cause().unwrap().to_string(), "connection reset");
     /// assert!(!server.is_done());
+    ///
+    /// let parents = vec![client, server];
+    /// let (late, _late_guard) = Context::merge(&parents);
+    /// assert!(late.is_done());
     /// ```
     pub fn merge<'a>(parents: impl IntoIterator<Item = &'a Self>) -> (Self, CancelGuard) {
         let mut values = MergingValues::default();

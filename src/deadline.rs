@@ -15,15 +15,24 @@ impl Context {
     ///
     /// | `at` | gives |
     /// |---|---|
-    /// | past, or now | a context that is done already |
+    /// | past (more than 292 years back too), or now | a context that is done already |
     /// | not earlier than the parent's deadline | one that the parent's deadline ends, with the parent's cause |
     /// | more than 292 years ahead | one without a deadline of its own |
     ///
+    /// A guard bound to `_` is dropped, and cancels, at once: bind it to `_guard`.
+    ///
     /// The deadline never fires early, and needs nobody to look; on an engine of one's own that is driven or manual it
-    /// fires in `turn` or `advance`. If the timer thread cannot be started, the context is done already,
-    /// [`Canceled`](crate::Error::Canceled) with the `std::io::Error` as cause, and the next deadline tries again; on an
-    /// engine that was shut down, with [`EngineStopped`](crate::EngineStopped) as cause. Reads the clock. Lock-free, but
-    /// for that start by the first; allocates where [`with_cancel`](Self::with_cancel) does.
+    /// fires in `turn` or `advance`. Under a merged context with an earlier deadline that another engine keeps,
+    /// that engine's clock fires for both. A child after `fork` without `exec` lacks the timer thread, and
+    /// nothing fires there.
+    ///
+    /// If the timer thread cannot be started, the context is done already, [`Canceled`](crate::Error::Canceled) with the
+    /// `std::io::Error` as cause, and the next deadline tries again; on an engine that was shut down, with
+    /// [`EngineStopped`](crate::EngineStopped) as cause.
+    ///
+    /// Reads the clock. Lock-free, but for that start by the first; allocates where [`with_cancel`](Self::with_cancel)
+    /// does. On a manual engine whose clock another thread has moved past `at` meanwhile, this call itself fires what is
+    /// due, wakers included.
     ///
     /// ```
     /// use ripcord::{Context, Error};
@@ -41,7 +50,10 @@ impl Context {
     }
 
     /// As [`with_deadline`](Self::with_deadline), so much after now by the clock of the context's engine. Zero gives a
-    /// context that is done already; `Duration::MAX` one without a deadline of its own.
+    /// context that is done already; `Duration::MAX` one without a deadline of its own. Under a merged context with an
+    /// earlier deadline that another engine keeps, that engine's clock fires for both.
+    ///
+    /// A guard bound to `_` is dropped, and cancels, at once: bind it to `_guard`.
     ///
     /// ```
     /// use ripcord::{Context, Error};
@@ -55,11 +67,28 @@ impl Context {
     }
 
     /// As [`with_deadline`](Self::with_deadline), and says why, for when that deadline fires and only then.
+    ///
+    /// The cause is made whether the deadline fires or not, and making one allocates (see [`Cause`]). Where many contexts
+    /// are given the same, build it once and pass a clone.
+    ///
+    /// ```
+    /// use ripcord::{Cause, Context};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let closing = Cause::msg("the shop closes"); // once
+    /// let at = Instant::now() + Duration::from_millis(1);
+    /// for _ in 0..3 {
+    ///     let (customer, _guard) = Context::background().with_deadline_cause(at, closing.clone());
+    ///     customer.wait();
+    ///     assert_eq!(customer.cause().unwrap().to_string(), "the shop closes");
+    /// }
+    /// ```
     pub fn with_deadline_cause(&self, at: Instant, cause: impl Into<Cause>) -> (Self, CancelGuard) {
         self.with_due(Due::At(Time::at(at)), Some(cause.into()))
     }
 
-    /// As [`with_timeout`](Self::with_timeout), and says why, for when that deadline fires and only then.
+    /// As [`with_timeout`](Self::with_timeout), and says why, for when that deadline fires and only then. What the cause
+    /// costs: see [`with_deadline_cause`](Self::with_deadline_cause).
     ///
     /// ```
     /// use ripcord::{Cause, Context};
@@ -95,6 +124,9 @@ impl Context {
 
     /// How long it is until the deadline: zero once it has passed, `None` where there is none. Wait-free; reads the clock
     /// of the context's engine.
+    ///
+    /// It says nothing of whether the context is done: one that was cancelled still has time left, and one with none
+    /// left may be about to be done.
     ///
     /// ```
     /// use ripcord::Context;

@@ -45,7 +45,8 @@ pub struct EngineBuilder {
 
 /// Fires the deadlines of a driven engine, from a loop of the program's. Dropping it shuts the engine down.
 ///
-/// Nothing is ever fired but inside [`turn`](Self::turn).
+/// No deadline fires but inside [`turn`](Self::turn). What is still armed at a [shutdown](Engine::shutdown), or when the
+/// driver is dropped, is ended there: with [`Canceled`](crate::Error::Canceled), not as if it were due.
 ///
 /// ```
 /// use ripcord::{Engine, Error};
@@ -67,7 +68,22 @@ pub struct Driver {
     timers: Timers,
 }
 
-/// The clock of a manual engine. Dropping it leaves time standing.
+/// The clock of a manual engine. It starts at the real present, and then stands until it is moved; so the deadlines of a
+/// test are built from [`now`](Self::now), and not from `Instant::now()`, which runs on. Dropping it leaves time standing.
+///
+/// ```
+/// use ripcord::{Engine, Error};
+/// use std::time::Duration;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let (engine, clock) = Engine::builder().manual_clock()?;
+/// let at = clock.now() + Duration::from_secs(60);
+/// let (ctx, _guard) = engine.background().with_deadline(at);
+/// clock.advance(Duration::from_secs(60));
+/// assert_eq!(ctx.err(), Some(Error::DeadlineExceeded));
+/// # Ok(())
+/// # }
+/// ```
 pub struct ManualClock {
     timers: Timers,
 }
@@ -201,7 +217,9 @@ impl ManualClock {
     /// Moves the clock, and fires what is due before it returns, the earliest first.
     ///
     /// May be called from any thread, and from a waker: while another call runs it adds its time and returns at once, and
-    /// that one fires what became due before it returns. Runs wakers, their panics contained. Past 292 years time stands.
+    /// that one fires what became due before it returns. So does a thread that is arming a deadline on the same engine, if
+    /// it is just then sweeping out the thousands that were dropped: it fires before that call of its own returns. Runs
+    /// wakers, their panics contained. Past 292 years time stands.
     pub fn advance(&self, by: Duration) {
         self.timers.advance(by);
     }

@@ -5,7 +5,8 @@ use std::io;
 
 /// How a context ended: what `err`, `check`, `done` and `wait` answer.
 ///
-/// For the reason behind it, see [`Cause`](crate::Cause).
+/// For the reason behind it, see [`Cause`](crate::Cause). There may be more ways to end one day (`#[non_exhaustive]`): a
+/// `match` outside this crate needs an arm for the rest. `is_timeout` asks the usual question without one.
 ///
 /// ```
 /// use ripcord::{Context, Error};

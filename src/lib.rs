@@ -69,9 +69,12 @@
 //!   looking (on a driven or manual engine: in `turn` and `advance`, and only there), and at the instant itself where the
 //!   clock stands exactly on it. Looking reads no clock: it says what has fired, not what is due.
 //! * A function given to `after_func` runs once, never inside a `cancel`; one that blocks for ever holds up no deadline
-//!   and no other callback, up to the 500 threads they share.
-//! * Cancelling or dropping a child takes it off its parent at once. Nothing is kept for what is gone. In a steady state
-//!   a context with its timer and its waits allocates nothing, a value once.
+//!   and no other callback until 500 block at once: that is how many threads they share.
+//! * Cancelling or dropping a child takes it off its parent at once. Nothing is kept for what is gone.
+//! * In a steady state a context with its timer and its waits (`done`, `run`, `sleep`, blocked threads) allocates nothing.
+//!   What allocates: a value, once; a cause when it is made, not when it is cloned; the function given to `after_func`, and
+//!   its way to a thread; the channel of `done_channel`, once a context; a merge of several parents' values, or of more than
+//!   32 parents, and a cancel that reaches one; a mio watch.
 //! * No operation waits for another thread: one that is stopped anywhere inside this library keeps no other from
 //!   creating, cancelling, dropping or looking at any context, from waiting, or from being woken by a cancel of another or
 //!   by a deadline. There are no locks and no spinning on these paths. Outside the promise, because not ours: the
@@ -103,6 +106,7 @@
 //! | a deadline after `fork` without `exec`, in the child | does not fire: it has no timer thread; all else works |
 //! | a forgotten [`Done`] or [`Sleep`] | its entry and its node are never freed; nobody else pays |
 //! | two keys of one name | two keys |
+//! | a guard bound to `_` | it is dropped, and cancels, at once: bind it to `_guard` |
 //! | a forgotten guard or context | its node, and what that keeps, is never freed |
 //! | more than 2^30 handles on one context | the process aborts, as with `Arc` |
 //!

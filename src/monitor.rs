@@ -9,14 +9,19 @@ use crate::sync::{AtomicUsize, Ordering, contain};
 /// What a watcher is told. Every method has an empty body to override.
 ///
 /// Hooks run on the thread that creates, cancels or fires, after all states are set and before anybody is told; a panic in
-/// one, or in its drop, is contained. A hook that blocks holds that thread up, and no other.
+/// one, or in its drop, is contained. A hook that blocks holds that thread up, and no other; but where that thread fires
+/// (see [`expired`](Self::expired)), it holds up the deadlines of its engine.
 pub trait Hooks: Send + Sync + 'static {
     /// A context that can be done was derived; it may be born done. Those that are born done, or dropped while they are live,
     /// are in no later count: for how many there are, see [`child_count`](crate::Context::child_count).
     fn created(&self) {}
 
-    /// Deadlines that fired together ended this many contexts: those they were set for and those derived from them. Runs
-    /// on the thread that fires them.
+    /// Deadlines that fired together ended this many contexts: those they were set for and those derived from them. Those
+    /// that the shutdown of an engine ended are counted here too.
+    ///
+    /// Runs on the engine's timer thread, or in [`turn`](crate::Driver::turn) or [`advance`](crate::ManualClock::advance). A
+    /// hook that blocks there holds up every further deadline of that engine, those of the whole process if it is the
+    /// process's own.
     fn expired(&self, contexts: usize) {
         let _ = contexts;
     }

@@ -14,7 +14,7 @@ pub(crate) const DEPOT: usize = 64;
 /// than about twice this many entries.
 pub(crate) const INDEX_AT: usize = 1_024;
 
-/// Removals an owner makes for others before it lets go (DESIGN: else one fast dropper keeps the list for ever).
+/// Removals an owner makes for others before it lets go, or one fast dropper would keep the list for ever.
 pub(crate) const DRAIN_BUDGET: usize = 256;
 
 /// Lost races on list heads after which a thread gives the parent it is at stripes. Arbitrary: two threads on one

@@ -137,9 +137,15 @@ impl Context {
     /// at once.
     ///
     /// The registration keeps its node until `f` has run or was stopped, and its values not; dropping the [`AfterFunc`]
-    /// leaves it. `f` may block: up to 500 do at a time before others wait. A panic in it is contained. Lock-free, but
-    /// for the start of a thread by the first; allocates for `f`, and where the pool of nodes is empty. If that thread
-    /// cannot be started, what is handed over waits for the next `after_func`, which tries again.
+    /// leaves it. A panic in `f` is contained.
+    ///
+    /// `f` may block: up to 500 do at a time before others wait. They run in the pool of the `blocking` crate, which every
+    /// other user of that crate in the process shares, and whose size the environment variable `BLOCKING_MAX_THREADS` sets.
+    /// A child after `fork` without `exec` lacks these threads, and runs none.
+    ///
+    /// Lock-free, but for the start of a thread by the first; allocates for `f`, when it is handed over, and where the pool
+    /// of nodes is empty. If that thread cannot be started, what is handed over waits for the next `after_func`, which
+    /// tries again.
     ///
     /// ```
     /// use ripcord::Context;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 /// An HTTP/1.1 gateway in which every request is a ripcord context.
 ///
-/// GET /work?n=N counts the primes below N, /fanout makes three calls to a backend, /sleep?ms=MS sleeps; /healthz and
-/// /stats. X-Timeout-MS and grpc-timeout set a deadline.
+/// GET /work?n=N counts the primes below N, /fanout makes three calls to a backend, /sleep?ms=MS sleeps; /whoami, /healthz
+/// and /stats. X-Timeout-MS (milliseconds) and grpc-timeout (50m: milliseconds, 2S: seconds) set a deadline. Ctrl-C or
+/// SIGTERM drains, a second one leaves at once.
 #[derive(Parser, Debug)]
 #[command(name = "gateway")]
 pub struct Args {
@@ -19,7 +20,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
     pub limit: Duration,
 
-    /// How long requests may go on after Ctrl-C before they are cancelled
+    /// How long requests may go on after Ctrl-C or SIGTERM before they are cancelled
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub grace: Duration,
 
@@ -27,7 +28,7 @@ pub struct Args {
     #[arg(long, value_name = "ADDR")]
     pub backend: Option<SocketAddr>,
 
-    /// Drive the gateway with clients for so many seconds, report, and exit
+    /// Drive the gateway with clients for so many seconds, report, and exit; 1 if a context is left or no request was ok
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub load: Option<u64>,
 

@@ -11,15 +11,15 @@ use std::time::Duration;
 pub enum Reason {
     /// The server's own limit on a request.
     ServerLimit(Duration),
-    /// What the client gave in a header.
-    ClientBudget(Duration),
+    /// What the caller gave in a header: the client, or, of the backend, the gateway.
+    CallerBudget(Duration),
     /// What one of several calls may take of the rest.
     CallShare(Duration),
     /// There is nobody left to answer.
     HungUp,
     /// Another call of the same group failed, so nobody wants the result of this one.
     SiblingFailed,
-    /// The grace after Ctrl-C is over.
+    /// The grace after Ctrl-C or SIGTERM is over.
     ShuttingDown,
 }
 
@@ -27,7 +27,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ServerLimit(limit) => write!(f, "the server's limit of {limit:?}"),
-            Self::ClientBudget(budget) => write!(f, "the client's budget of {budget:?}"),
+            Self::CallerBudget(budget) => write!(f, "the caller's budget of {budget:?}"),
             Self::CallShare(share) => write!(f, "a call's share of {share:?}"),
             Self::HungUp => f.write_str("the client hung up"),
             Self::SiblingFailed => f.write_str("another call failed"),

@@ -1,7 +1,7 @@
 //! An HTTP/1.1 gateway in which every request is a context.
 //!
 //! ```sh
-//! cargo run --release --example gateway                # serves until Ctrl-C
+//! cargo run --release --example gateway                # serves until Ctrl-C or SIGTERM
 //! cargo run --release --example gateway -- --load 10   # drives itself for ten seconds
 //! curl -H 'X-Timeout-MS: 50' 'http://127.0.0.1:8080/work?n=100000000'
 //! ```
@@ -9,7 +9,7 @@
 //! The contexts form this tree, and what ends one ends all below it, on whatever thread they are worked for:
 //!
 //! ```text
-//! server ─► connection ─► request: server's limit ─► client's budget ─► group of calls ─► call: a share of the rest
+//! server ─► connection ─► request: server's limit ─► caller's budget ─► group of calls ─► call: a share of the rest
 //!    │           │                                                                            │
 //!    shutdown    hang-up                                                                      X-Timeout-MS
 //!                                                                                             ▼
@@ -85,7 +85,10 @@ async fn gateway(args: &Args) -> io::Result<u8> {
         Some(seconds) => {
             let report = load::run(args, Duration::from_secs(seconds)).await?;
             say(&report)?;
-            Ok(u8::from(!report.is_clean()))
+            match report.fault() {
+                None => Ok(0),
+                Some(fault) => Err(io::Error::other(fault)),
+            }
         }
         None => serve(args).await,
     }
@@ -101,7 +104,7 @@ async fn serve(args: &Args) -> io::Result<u8> {
 
     interrupts.recv().await;
     say(format_args!(
-        "draining for up to {:?}; Ctrl-C again to leave at once",
+        "draining for up to {:?}; Ctrl-C to leave at once",
         args.grace
     ))?;
     tokio::select! {
@@ -165,10 +168,30 @@ fn say(line: impl std::fmt::Display) -> io::Result<()> {
     writeln!(io::stdout(), "{line}")
 }
 
-/// Receives each Ctrl-C from now on.
+/// Receives each Ctrl-C, and each SIGTERM, from now on.
 #[cfg(unix)]
-fn interrupts() -> io::Result<tokio::signal::unix::Signal> {
-    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
+struct Interrupts {
+    ctrl_c: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Interrupts {
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.ctrl_c.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(unix)]
+fn interrupts() -> io::Result<Interrupts> {
+    use tokio::signal::unix::{SignalKind, signal};
+    Ok(Interrupts {
+        ctrl_c: signal(SignalKind::interrupt())?,
+        terminate: signal(SignalKind::terminate())?,
+    })
 }
 
 /// Receives each Ctrl-C from now on.

@@ -60,9 +60,15 @@ pub struct Report {
 }
 
 impl Report {
-    /// Nothing is left, and the gateway did answer.
-    pub fn is_clean(&self) -> bool {
-        self.live == 0 && self.tally.ended[Ending::Ok as usize] > 0
+    /// What is wrong with it; `None`: nothing is left, and the gateway did answer.
+    pub fn fault(&self) -> Option<String> {
+        if self.live > 0 {
+            Some(format!("{} contexts are still live", self.live))
+        } else if self.tally.ended[Ending::Ok as usize] == 0 {
+            Some("no request ended ok".to_owned())
+        } else {
+            None
+        }
     }
 }
 

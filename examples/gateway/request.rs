@@ -69,7 +69,7 @@ impl InFlight {
         if let Some(budget) = asked.budget {
             // No need to compare it with the limit: the earlier deadline ends the child, with its own cause.
             let (under_budget, inner) =
-                ctx.with_timeout_cause(budget, Reason::ClientBudget(budget));
+                ctx.with_timeout_cause(budget, Reason::CallerBudget(budget));
             // The outer guard cancels both.
             inner.disarm();
             ctx = under_budget;
@@ -107,7 +107,7 @@ impl Drop for InFlight {
 
 /// The least of all that is said, in either header, however often.
 fn budget(headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
-    const WHOLE: &str = "a whole number of milliseconds";
+    const WHOLE: &str = "a whole number of milliseconds from 0 to 18446744073709551615";
     const GRPC: &str = "1 to 8 digits and one of H, M, S, m, u, n";
     let plain = budgets(headers, X_TIMEOUT_MS, milliseconds, WHOLE);
     let grpc = budgets(headers, GRPC_TIMEOUT, grpc_timeout, GRPC);

@@ -1,4 +1,5 @@
-//! A TCP echo server on one thread: one `mio::Poll` waits for sockets, for deadlines, and for a Ctrl-C on another thread.
+//! A TCP echo server on one thread: one `mio::Poll` waits for sockets, for deadlines, and for a Ctrl-C or SIGTERM that
+//! another thread receives.
 //!
 //! ```sh
 //! cargo run --features mio --example mio_echo -- 127.0.0.1:7007 10
@@ -11,7 +12,7 @@ mod server;
 
 use ripcord::Cause;
 use server::EchoServer;
-use signal_hook::consts::SIGINT;
+use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::env;
 use std::error::Error;
@@ -20,7 +21,21 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
+const USAGE: &str = "\
+Echoes what each connection sends, and closes one that has said nothing for a while.
+
+Usage: mio_echo [ADDR [SECONDS]]
+
+  ADDR     where to listen, port 0 for any that is free [default: 127.0.0.1:7007]
+  SECONDS  how long a connection may say nothing [default: 10]
+
+Ctrl-C or SIGTERM stops it.";
+
 fn main() -> ExitCode {
+    if env::args().any(|argument| argument == "--help" || argument == "-h") {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -42,7 +57,7 @@ fn run() -> Result<(), Box<dyn Error>> {
 
     // A cancel from any thread wakes the poll.
     let stop = server.stopper();
-    let mut signals = Signals::new([SIGINT])?;
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::spawn(move || {
         if signals.forever().next().is_some() {
             stop.cancel_with(Cause::msg("interrupted"));
@@ -62,9 +77,12 @@ fn arguments() -> Result<(SocketAddr, Duration), String> {
     let idle = arguments.next().unwrap_or_else(|| "10".to_owned());
     let addr = addr
         .parse()
-        .map_err(|_| format!("{addr:?} is not an address and a port"))?;
+        .map_err(|_| format!("{addr:?} is not an address and a port\n\n{USAGE}"))?;
     let idle = idle
         .parse()
-        .map_err(|_| format!("{idle:?} is not a number of seconds"))?;
+        .map_err(|_| format!("{idle:?} is not a whole number of seconds\n\n{USAGE}"))?;
+    if let Some(more) = arguments.next() {
+        return Err(format!("{more:?} is one argument too many\n\n{USAGE}"));
+    }
     Ok((addr, Duration::from_secs(idle)))
 }

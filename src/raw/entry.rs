@@ -168,7 +168,7 @@ impl Entry {
 
     /// # Safety
     ///
-    /// The caller owns the list the entry is on (DESIGN 2).
+    /// The caller owns the list the entry is on.
     pub(crate) unsafe fn back(&self) -> *mut Self {
         // SAFETY: only the owner of the list touches the cell.
         self.back.with(|back| unsafe { *back })

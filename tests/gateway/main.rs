@@ -60,13 +60,13 @@ fn the_smaller_of_header_and_limit_wins_and_says_so() {
             &[("grpc-timeout", "99999999H")],
             "the server's limit of 200ms",
         ),
-        (&[("X-Timeout-MS", "50")], "the client's budget of 50ms"),
-        (&[("grpc-timeout", "50m")], "the client's budget of 50ms"),
+        (&[("X-Timeout-MS", "50")], "the caller's budget of 50ms"),
+        (&[("grpc-timeout", "50m")], "the caller's budget of 50ms"),
         (
             &[("X-Timeout-MS", "60"), ("grpc-timeout", "50m")],
-            "the client's budget of 50ms",
+            "the caller's budget of 50ms",
         ),
-        (&[("X-Timeout-MS", "0")], "the client's budget of 0ns"),
+        (&[("X-Timeout-MS", "0")], "the caller's budget of 0ns"),
     ] {
         let answer = gateway.get("/sleep?ms=60000", headers);
         assert_eq!(answer.status, 504);
@@ -78,6 +78,12 @@ fn the_smaller_of_header_and_limit_wins_and_says_so() {
 fn what_cannot_be_understood_is_answered_with_400_and_why() {
     let gateway = Gateway::start(&[]);
     let long = "u".repeat(200);
+    let answer = gateway.get("/healthz", &[("x-timeout-ms", "18446744073709551616")]);
+    assert!(
+        answer.body.contains("to 18446744073709551615"),
+        "{}",
+        answer.body
+    );
     for (name, value) in [
         ("x-timeout-ms", "soon"),
         ("x-timeout-ms", "-1"),
@@ -162,10 +168,19 @@ fn the_first_call_that_fails_ends_the_others() {
 
 #[test]
 fn ctrl_c_lets_requests_finish() {
+    lets_requests_finish(Gateway::interrupt);
+}
+
+#[test]
+fn sigterm_lets_requests_finish_as_ctrl_c_does() {
+    lets_requests_finish(Gateway::terminate);
+}
+
+fn lets_requests_finish(stop: fn(&Gateway)) {
     let mut gateway = Gateway::start(&["--limit", "10m", "--grace", "10m"]);
     let asked = gateway.send("/sleep?ms=2000", &[]);
     eventually("it is under way", || gateway.stat("live") == 2);
-    gateway.interrupt();
+    stop(&gateway);
     gateway.says("draining");
     let answer = asked.answer();
     assert_eq!((answer.status, &*answer.body), (200, "slept 2s\n"));
@@ -246,6 +261,12 @@ fn under_load_nothing_is_left_behind() {
         outcome.stdout
     );
     assert_ended_well(&outcome);
+}
+
+#[test]
+fn a_load_of_which_nothing_is_ok_fails_and_says_so() {
+    let outcome = Gateway::run(&["--load", "1", "--clients", "4", "--limit", "0ms"]);
+    assert_failed(&outcome, 1, "no request ended ok");
 }
 
 fn assert_ended_well(outcome: &Outcome) {

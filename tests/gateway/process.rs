@@ -79,9 +79,18 @@ impl Gateway {
 
     /// As Ctrl-C does.
     pub fn interrupt(&self) {
+        self.signal(libc::SIGINT);
+    }
+
+    /// As a supervisor does.
+    pub fn terminate(&self) {
+        self.signal(libc::SIGTERM);
+    }
+
+    fn signal(&self, signal: libc::c_int) {
         let pid = self.process.id().try_into().expect("it is a pid");
         // SAFETY: takes no memory, and the process is a child that nobody has waited for.
-        let sent = unsafe { libc::kill(pid, libc::SIGINT) };
+        let sent = unsafe { libc::kill(pid, signal) };
         assert_eq!(sent, 0, "{}", io::Error::last_os_error());
     }
 
