@@ -191,8 +191,7 @@ impl EngineBuilder {
 
 impl Driver {
     /// How long the loop may sleep: until the next deadline, and never longer; zero also where a turn has something to free.
-    /// `None`: there is none. Reads the clock.
-    /// Lock-free.
+    /// `None`: there is none. Reads the clock. Lock-free; after a shutdown it takes the turn that ends what is armed.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Duration> {
         self.timers.next_timeout()

@@ -16,11 +16,10 @@ pub trait Hooks: Send + Sync + 'static {
     /// are in no later count: for how many there are, see [`child_count`](crate::Context::child_count).
     fn created(&self) {}
 
-    /// Deadlines that fired together ended this many contexts: those they were set for and those derived from them. Those
-    /// that the shutdown of an engine ended are counted here too.
+    /// Deadlines that fired together ended this many contexts: those they were set for and those derived from them.
     ///
-    /// Runs on the engine's timer thread, or in [`turn`](crate::Driver::turn) or [`advance`](crate::ManualClock::advance). A
-    /// hook that blocks there holds up every further deadline of that engine, those of the whole process if it is the
+    /// Runs on the engine's timer thread, or in [`turn`](crate::Driver::turn) or [`advance`](crate::ManualClock::advance), or
+    /// in a bounded wait that fires its own deadline where that thread is held up. A hook that blocks there holds up every further deadline of that engine, those of the whole process if it is the
     /// process's own.
     fn expired(&self, contexts: usize) {
         let _ = contexts;

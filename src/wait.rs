@@ -108,7 +108,11 @@ impl Context {
     }
 
     /// Blocks the thread until the context is done, or until `d` has passed: then `None`, unless it is done just then.
-    /// Counted from the call on the clock of the context's engine; a driven one need not be turned for it.
+    /// Counted from the call on the clock of the context's engine; a driven one need not be turned for it. On a manual
+    /// engine that was shut down `d` does not pass.
+    ///
+    /// Where the context's deadline is due by then and its timer thread has not come to it, this call fires it: it runs
+    /// the wakers of what ends with it, their panics contained.
     ///
     /// ```
     /// use ripcord::{Context, Error};
@@ -139,9 +143,8 @@ impl Context {
     /// The registration keeps its node until `f` has run or was stopped, and its values not; dropping the [`AfterFunc`]
     /// leaves it. A panic in `f` is contained.
     ///
-    /// `f` may block: up to 500 do at a time before others wait. They run in the pool of the `blocking` crate, which every
-    /// other user of that crate in the process shares, and whose size the environment variable `BLOCKING_MAX_THREADS` sets.
-    /// A child after `fork` without `exec` lacks these threads, and runs none.
+    /// `f` may block: up to 500 do at a time before others wait. A thread is started for it where none is free, and ends
+    /// when it has had nothing to run for 2 s; where none can be started it waits until one can. A child after `fork` without `exec` lacks these threads, and runs none.
     ///
     /// Lock-free, but for the start of a thread by the first; allocates for `f`, when it is handed over, and where the pool
     /// of nodes is empty. If that thread cannot be started, what is handed over waits for the next `after_func`, which

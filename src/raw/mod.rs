@@ -84,7 +84,7 @@
 //! | [`values`] | values and their keys; it names none of the others |
 //! | [`view`], [`handle`], [`waiting`] | the safe face of it all |
 //!
-//! `entry`, `stripes`, `slot`, `core`, `nursery`, `wheel` and `node` name each other's types in pointers: a record is one
+//! `entry`, `head`, `stripes`, `slot`, `core`, `nursery`, `wheel` and `node` name each other's types in pointers: a record is one
 //! thing in several files. `local` holds what is one in the process: the global core and the queue of callbacks.
 
 pub(crate) mod bury;
