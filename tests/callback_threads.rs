@@ -58,19 +58,15 @@ fn address_space() -> libc::rlimit {
         rlim_max: 0,
     };
     // SAFETY: the call writes one rlimit.
-    assert_eq!(
-        unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) },
-        0
-    );
+    let got = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
+    assert_eq!(got, 0);
     limit
 }
 
 fn limit_address_space(limit: libc::rlimit) {
     // SAFETY: the call reads one rlimit.
-    assert_eq!(
-        unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) },
-        0
-    );
+    let set = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+    assert_eq!(set, 0);
 }
 
 #[test]
