@@ -928,7 +928,9 @@ fn a_bounded_wait_is_bounded_where_the_timer_thread_is_held_up() {
         let (go, may_go) = mpsc::channel::<()>();
         let may_go = Mutex::new(may_go);
         let (_first, _first_guard, _done) = timed_and_told(&engine.background(), 5 * MS, {
-            move || drop(may_go.lock().expect("one thread").recv())
+            move || {
+                let _ = may_go.lock().expect("one thread").recv();
+            }
         });
         let (late, _late_guard) = engine.background().with_timeout(10 * MS);
         let (below, _below_guard) = late.with_cancel();
