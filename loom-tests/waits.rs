@@ -360,7 +360,7 @@ fn a_blocked_thread_is_woken_by_a_deadline() {
 
 #[test]
 fn a_deadline_fired_by_a_turn_and_by_who_waits_for_it_is_fired_once() {
-    model("fire against fire by a waiter", 2, 1500, || {
+    model("fire against fire by a waiter", 2, 1000, || {
         let (engine, timers) = manual();
         let node = timed(&engine, 20);
         let below = child(&node);
@@ -378,7 +378,7 @@ fn a_deadline_fired_by_a_turn_and_by_who_waits_for_it_is_fired_once() {
 
 #[test]
 fn a_deadline_fired_by_who_waits_while_its_last_handle_goes_is_freed_once() {
-    model("fire by a waiter against the last handle", 3, 1200, || {
+    model("fire by a waiter against the last handle", 3, 400, || {
         let (engine, timers) = manual();
         let node = timed(&engine, 20);
         let below = child(&node);
