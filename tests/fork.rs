@@ -83,7 +83,8 @@ fn in_child(before: Before) -> Result<(), u8> {
     churn(1_000);
     let before = resident();
     churn(50_000);
-    step(15, resident() < before + (2 << 20))?;
+    // A sanitizer keeps what was freed for a while.
+    step(15, cfg!(ripcord_no_pool) || resident() < before + (2 << 20))?;
     step(9, polls_pending(&mut sleep))?;
     drop((sleep, kept));
     step(10, registration.stop() && !registration.stop())?;
