@@ -156,12 +156,13 @@ fn acquire(count: &AtomicUsize) {
     }
 }
 
-/// One less; `true`: it was the last. By the count alone: the node may be gone before this returns.
+/// One less; `true`: it was the last. By the count alone: the node may be gone before this returns. Who is seen to have the
+/// only one takes no RMW: nobody is left who could make another.
 ///
 /// ORDERING: Release so that who lets go sees every use of what the count kept, Acquire for that one.
 #[inline(always)]
 fn release(count: &AtomicUsize) -> bool {
-    count.fetch_sub(1, Ordering::AcqRel) == 1
+    count.load(Ordering::Acquire) == 1 || count.fetch_sub(1, Ordering::AcqRel) == 1
 }
 
 impl<T> Typed<T> {
