@@ -118,7 +118,7 @@ fn an_earlier_arm_wakes_a_timer_thread_that_sleeps_until_a_later_one() {
 
 #[test]
 fn a_later_arm_does_not_rely_on_the_wake_of_an_earlier_one() {
-    model("arm against a stopped arm", 2, 480, || {
+    model("arm against a stopped arm", 2, 250, || {
         let (engine, timers, wakes) = driven();
         assert_eq!(timers.next_timeout(), None);
         let other = thread::spawn({
@@ -323,7 +323,7 @@ fn a_fire_and_two_drops_end_the_parent_once() {
 
 #[test]
 fn an_arm_while_its_stripe_is_collected_is_not_lost() {
-    model("arm against collection", 3, 60, || {
+    model("arm against collection", 3, 20, || {
         let (engine, timers) = manual();
         let due = timed(&engine, 5);
         move_clock(&engine, 5);
@@ -338,7 +338,7 @@ fn an_arm_while_its_stripe_is_collected_is_not_lost() {
 
 #[test]
 fn a_near_arm_while_its_stripe_is_collected_is_not_lost() {
-    model("near arm against collection", 3, 60, || {
+    model("near arm against collection", 3, 18, || {
         let (engine, timers) = manual();
         let due = timed(&engine, 5);
         move_clock(&engine, 5);
@@ -369,7 +369,7 @@ fn an_arm_that_finds_no_slot_while_its_stripe_is_collected_is_not_lost() {
 
 #[test]
 fn a_slot_reused_during_a_collection_loses_no_near_deadline() {
-    model_with_reuse("reuse by a nearer one against collection", 3, 250, || {
+    model_with_reuse("reuse by a nearer one against collection", 3, 80, || {
         let (engine, timers) = manual();
         let due = timed(&engine, 5);
         let far = timed(&engine, 60);
@@ -402,7 +402,7 @@ fn a_slot_reused_during_a_collection_fires_no_far_deadline() {
 
 #[test]
 fn two_arms_at_once_on_one_stripe_are_both_kept() {
-    model("arm against arm", 2, 480, || {
+    model("arm against arm", 2, 250, || {
         let (engine, timers) = manual();
         let other = thread::spawn({
             let engine = engine.clone();
@@ -452,7 +452,7 @@ fn assert_stopped(node: &Handle) {
 
 #[test]
 fn an_arm_during_a_shutdown_is_ended() {
-    model("arm against shutdown", 3, 350, || {
+    model("arm against shutdown", 3, 120, || {
         let (engine, timers) = Handle::driven(None, |_, _| ());
         let other = thread::spawn(move || {
             timers.shut_down();
@@ -466,7 +466,7 @@ fn an_arm_during_a_shutdown_is_ended() {
 
 #[test]
 fn an_arm_during_a_shutdown_on_another_stripe_is_ended() {
-    model("arm on a second stripe against shutdown", 3, 350, || {
+    model("arm on a second stripe against shutdown", 3, 120, || {
         let (engine, timers) = Handle::driven(None, |_, _| ());
         let other = thread::spawn(move || {
             timers.shut_down();
