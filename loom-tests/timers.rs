@@ -331,6 +331,8 @@ fn an_arm_while_its_stripe_is_collected_is_not_lost() {
         let node = timed(&engine, 30);
         let (_, timers) = other.join().unwrap();
         assert!(due.is_done() && !node.is_done());
+        let told = timers.next_timeout();
+        assert!(told.is_some_and(|told| told <= nanos(30)), "slept past");
         timers.advance(nanos(30));
         assert!(node.is_done(), "a deadline was lost");
     });
@@ -561,6 +563,25 @@ fn an_instant_armed_while_the_clock_moves_past_it_is_fired_by_one_of_both() {
         let (node, _, _) = engine.derive_timed(due, None, 0);
         other.join().unwrap();
         assert!(node.is_done(), "a deadline was lost");
+    });
+}
+
+#[test]
+fn an_arm_while_the_clock_moves_far_past_it_is_fired_by_one_of_both() {
+    model("arm against a far advance", 3, 1, || {
+        let (engine, timers) = manual();
+        // Three quarters of where ticks wrap around: what was due then looks as if it were ahead.
+        let far = nanos(3 << 20);
+        // Sees to it that the stripe is collected, whatever else is in it.
+        let first = timed(&engine, 10);
+        let due = Due::At(timers.now().after(nanos(20)));
+        let other = thread::spawn(move || {
+            timers.advance(far);
+            timers
+        });
+        let (node, _, _) = engine.derive_timed(due, None, 0);
+        other.join().unwrap();
+        assert!(first.is_done() && node.is_done(), "a deadline was lost");
     });
 }
 

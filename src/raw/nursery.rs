@@ -18,6 +18,7 @@
 //!
 //! Called by `core`.
 
+use super::head;
 use super::node::Timed;
 use super::time::Time;
 use super::wheel::Wheel;
@@ -38,6 +39,8 @@ const ADDRESS: usize = ((1 << TICK_HIGH) - 1) & !((1 << TICK_LOW) - 1);
 /// A tick is at most this far ahead when it is written (4.9 hours): a quarter of where they wrap around.
 const AHEAD: u64 = 1 << (TICK_BITS - 2);
 
+const _: () = assert!(1 << TICK_LOW == head::ALIGNMENT);
+
 const LOOKED_AT: Duration = Duration::from_nanos(AHEAD << tuning::TICK);
 
 /// What is in a slot: a node, and the tick it is looked at.
@@ -47,7 +50,7 @@ struct Word(usize);
 impl Word {
     fn new(timed: *mut Timed, due: Time) -> Self {
         let address = timed.expose_provenance();
-        debug_assert_eq!(address & !ADDRESS, 0);
+        debug_assert_eq!(address & !ADDRESS, 0, "`local::allocate` checks it");
         let tick = due.bits() >> tuning::TICK;
         let low = tick as usize & ((1 << TICK_LOW) - 1);
         let high = (tick >> TICK_LOW) << TICK_HIGH;
