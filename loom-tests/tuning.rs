@@ -19,3 +19,5 @@ pub(crate) const PROBES: usize = 2;
 pub(crate) const NEAR: u64 = 10;
 /// The first that is dropped while it is in the wheel has it swept.
 pub(crate) const ABANDONED: usize = 1;
+/// A tick is a nanosecond.
+pub(crate) const TICK: u32 = 0;

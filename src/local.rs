@@ -195,7 +195,7 @@ fn allocate_one(class: usize) -> Block {
     if block.is_null() {
         handle_alloc_error(layout);
     }
-    // The head word of a list has 48 bits for an address.
+    // The head word of a list and a slot of a nursery have 48 bits for an address.
     assert!(
         block.addr() >> 48 == 0,
         "an allocation outside the 48-bit address space"

@@ -44,6 +44,10 @@ const _: () = assert!(NURSERY.is_power_of_two());
 /// Slots of a nursery looked at for a free one before a deadline goes to the wheel instead.
 pub(crate) const PROBES: usize = 16;
 
+/// log2 of the nanoseconds by which slots of a nursery say when they are due (17 ms): finer, and what is hours ahead is
+/// looked at more often; coarser, and more is moved to the wheel that would not have lived to be due.
+pub(crate) const TICK: u32 = 24;
+
 /// Nanoseconds ahead within which a deadline is moved from the nursery to the wheel (16 ms): a scan of a stripe costs
 /// about a microsecond, so it is made for all that fall due soon, and not for each.
 pub(crate) const NEAR: u64 = 1 << 24;

@@ -228,11 +228,11 @@ impl Core {
     ///
     /// As [`Nursery::arm`].
     #[inline]
-    pub(crate) unsafe fn arm(&self, timed: *mut Timed) -> Option<Late> {
+    pub(crate) unsafe fn arm(&self, timed: *mut Timed, now: Time) -> Option<Late> {
         // SAFETY: the caller has a handle.
         let deadline = unsafe { Timed::at(timed) }.node().deadline();
         // SAFETY: the caller's promise.
-        unsafe { self.nursery.arm(timed) };
+        unsafe { self.nursery.arm(timed, now) };
         model_fence();
         if deadline.word() < self.next_wake.load(Ordering::SeqCst) {
             if self.is_stopped() {

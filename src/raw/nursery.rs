@@ -1,13 +1,16 @@
 //! The nursery: where a deadline is armed, and where most of them end without ever having been timed.
 //!
 //! ```text
-//!  stripe:  slots [ – | node, deadline | CLAIMED | – | … ]   arm: CAS from empty, fill in; disarm, collect: CAS to empty
+//!  stripe:  slots [ – | node, tick | – | node, tick | … ]   arm: CAS from empty; disarm, collect: CAS to empty
 //!           earliest   lowered by who arms; raised by who collects, to the earliest that is left
 //!           inbox      a stack of those that found no slot
 //! ```
 //!
-//! A slot is emptied by one CAS: its winner has the ARMED pin of the node that was in it. So disarming touches a line of
-//! this core's and nothing else, and who collects follows no pointer before it is theirs.
+//! A slot is one word, filled by one CAS and emptied by another: that one's winner has the ARMED pin of the node that was
+//! in it. So disarming touches a line of this core's and nothing else, and who collects follows no pointer before it is
+//! theirs: when a node is due, in *ticks*, stands in the bits of the word that its address does not need. Ticks are cut
+//! off and wrap around, so they may say that a node is due before it is, and then it goes to the wheel early. They never
+//! say that it is due later: what is far ahead is looked at again within five hours, and who comes later takes all there is.
 //!
 //! Collecting and arming cannot miss each other: arming publishes the slot, then looks at `earliest`; collecting raises
 //! `earliest`, then looks at the slots. All four are SeqCst, so either the slot is seen, or `earliest` is seen raised and
@@ -15,6 +18,7 @@
 //!
 //! Called by `core`.
 
+use super::head;
 use super::node::Timed;
 use super::time::Time;
 use super::wheel::Wheel;
@@ -23,22 +27,53 @@ use crate::sync::{AtomicUsize, Ordering, model_fence};
 use crate::tuning;
 use crossbeam_utils::CachePadded;
 use std::ptr;
+use std::time::Duration;
 
 const EMPTY: usize = 0;
-/// Somebody is filling it in.
-const CLAIMED: usize = 1;
 
-/// One armed deadline.
-#[derive(Debug)]
-struct Slot {
-    timed: AtomicUsize,
-    /// Says whether to take it. It may be another's by then: who takes a slot reads the deadline from its node.
-    deadline: AtomicUsize,
+/// The bits of a word that are a tick: those above an address of user space, and those below one of a block.
+const TICK_HIGH: u32 = 48;
+const TICK_LOW: u32 = 6;
+const TICK_BITS: u32 = 64 - TICK_HIGH + TICK_LOW;
+const ADDRESS: usize = ((1 << TICK_HIGH) - 1) & !((1 << TICK_LOW) - 1);
+/// A tick is at most this far ahead when it is written (4.9 hours): a quarter of where they wrap around.
+const AHEAD: u64 = 1 << (TICK_BITS - 2);
+
+const _: () = assert!(1 << TICK_LOW == head::ALIGNMENT);
+
+const LOOKED_AT: Duration = Duration::from_nanos(AHEAD << tuning::TICK);
+
+/// What is in a slot: a node, and the tick it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Word(usize);
+
+impl Word {
+    fn new(timed: *mut Timed, due: Time) -> Self {
+        let address = timed.expose_provenance();
+        debug_assert_eq!(address & !ADDRESS, 0, "`local::allocate` checks it");
+        let tick = due.bits() >> tuning::TICK;
+        let low = tick as usize & ((1 << TICK_LOW) - 1);
+        let high = (tick >> TICK_LOW) << TICK_HIGH;
+        Self(high as usize | address | low)
+    }
+
+    fn timed(self) -> *mut Timed {
+        ptr::with_exposed_provenance_mut(self.0 & ADDRESS)
+    }
+
+    /// How many ticks after that of `horizon` it is due; not positive: it is to be taken.
+    fn ticks_after(self, horizon: Time) -> i64 {
+        let low = self.0 & ((1 << TICK_LOW) - 1);
+        let tick = (self.0 >> TICK_HIGH << TICK_LOW | low) as u64;
+        let apart = tick.wrapping_sub(horizon.bits() >> tuning::TICK);
+        // Sign-extended from the bits there are.
+        (apart << (64 - TICK_BITS)) as i64 >> (64 - TICK_BITS)
+    }
 }
 
 #[derive(Debug)]
 struct Stripe {
-    slots: Box<[Slot]>,
+    slots: Box<[AtomicUsize]>,
     /// Where a free slot may be: the one freed last.
     hint: AtomicUsize,
     /// No later than any deadline in the slots or the inbox.
@@ -66,10 +101,7 @@ impl SlotAt {
 
 impl Stripe {
     fn new() -> Self {
-        let slot = |_| Slot {
-            timed: AtomicUsize::new(EMPTY),
-            deadline: AtomicUsize::new(0),
-        };
+        let slot = |_| AtomicUsize::new(EMPTY);
         Self {
             slots: (0..tuning::NURSERY).map(slot).collect(),
             hint: AtomicUsize::new(0),
@@ -80,17 +112,17 @@ impl Stripe {
         }
     }
 
-    /// A slot that is the caller's to fill in.
-    fn claim(&self) -> Option<usize> {
+    /// Fills a slot, if one is found; answers with which.
+    fn fill(&self, word: Word) -> Option<usize> {
         let hint = self.hint.load(Ordering::Relaxed);
         (hint..hint + tuning::PROBES)
             .map(|slot| slot % tuning::NURSERY)
             .find(|slot| {
-                let timed = &self.slots[*slot].timed;
-                // ORDERING: Relaxed; the slot holds nothing that was published.
-                timed.load(Ordering::Relaxed) == EMPTY
-                    && timed
-                        .compare_exchange(EMPTY, CLAIMED, Ordering::Relaxed, Ordering::Relaxed)
+                let slot = &self.slots[*slot];
+                // ORDERING: SeqCst, see above; its Release publishes the node to `collect`.
+                slot.load(Ordering::Relaxed) == EMPTY
+                    && slot
+                        .compare_exchange(EMPTY, word.0, Ordering::SeqCst, Ordering::Relaxed)
                         .is_ok()
             })
     }
@@ -153,26 +185,22 @@ impl Nursery {
     /// # Safety
     ///
     /// The node is ARMED, was never armed before, and the caller is its creator and has a handle of it.
-    pub(crate) unsafe fn arm(&self, timed: *mut Timed) {
+    pub(crate) unsafe fn arm(&self, timed: *mut Timed, now: Time) {
         // SAFETY: the caller's promise.
         let this = unsafe { Timed::at(timed) };
-        let deadline = this.node().deadline();
+        let due = this.node().deadline().min(now.after(LOOKED_AT));
         let (index, stripe) = self.own();
-        match stripe.claim() {
+        match stripe.fill(Word::new(timed, due)) {
             Some(at) => {
-                let slot = &stripe.slots[at];
-                // SAFETY: the caller is the creator.
+                // SAFETY: the caller is the creator, and only the undertaker, who comes after its handle has gone, reads it.
                 unsafe { this.set_slot(SlotAt(index * tuning::NURSERY + at)) };
-                slot.deadline.store(deadline.word(), Ordering::Relaxed);
-                // ORDERING: SeqCst, see above; its Release publishes the node to `collect`.
-                slot.timed.swap(timed.expose_provenance(), Ordering::SeqCst);
                 stripe.hint.store(at + 1, Ordering::Relaxed);
             }
             // SAFETY: the caller's promise.
             None => unsafe { stripe.spill(timed) },
         }
         model_fence();
-        stripe.lower_earliest(deadline);
+        stripe.lower_earliest(due);
     }
 
     /// Takes the ARMED pin of a node back; `false`: whoever collects has it, or had it. Wait-free.
@@ -188,12 +216,13 @@ impl Nursery {
         }
         let (stripe, slot) = (at.0 / tuning::NURSERY, at.0 % tuning::NURSERY);
         let owner = &self.stripes[stripe];
-        let word = timed.expose_provenance();
+        let slot_word = &owner.slots[slot];
         // ORDERING: Relaxed; only the pin passes, and the bytes were touched by nobody but the node's own users.
-        let disarmed = owner.slots[slot]
-            .timed
-            .compare_exchange(word, EMPTY, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok();
+        let word = Word(slot_word.load(Ordering::Relaxed));
+        let disarmed = word.timed() == timed
+            && slot_word
+                .compare_exchange(word.0, EMPTY, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
         if disarmed && stripe == self.own().0 {
             owner.hint.store(slot, Ordering::Relaxed);
         }
@@ -245,8 +274,11 @@ impl Nursery {
 
 impl Stripe {
     fn collect(&self, horizon: Time, wheel: &mut Wheel) {
-        self.earliest.swap(Time::NEVER.word(), Ordering::SeqCst);
+        let earliest = self.earliest.swap(Time::NEVER.word(), Ordering::SeqCst);
         model_fence();
+        // That late ticks may have wrapped around.
+        let late = horizon.since(Time::from_word(earliest)) > LOOKED_AT;
+        let all = late || horizon == Time::NEVER;
         let mut spilled: *mut Timed =
             ptr::with_exposed_provenance_mut(self.inbox.swap(0, Ordering::SeqCst));
         while !spilled.is_null() {
@@ -256,27 +288,28 @@ impl Stripe {
             unsafe { wheel.insert(spilled) };
             spilled = next;
         }
-        let mut left = Time::NEVER;
+        let mut ahead = i64::MAX;
         for slot in &self.slots {
             // ORDERING: SeqCst, see above; Acquire pairs with `arm`.
-            let word = slot.timed.load(Ordering::SeqCst);
-            if word == EMPTY || word == CLAIMED {
+            let word = slot.load(Ordering::SeqCst);
+            if word == EMPTY {
                 continue;
             }
-            let deadline = Time::from_word(slot.deadline.load(Ordering::Relaxed));
-            if deadline > horizon {
-                left = left.min(deadline);
+            let ticks = Word(word).ticks_after(horizon);
+            if ticks > 0 && !all {
+                ahead = ahead.min(ticks);
                 continue;
             }
             // ORDERING: Acquire pairs with `arm`: it may be another than was loaded above, at the same address.
-            let taken =
-                slot.timed
-                    .compare_exchange(word, EMPTY, Ordering::Acquire, Ordering::Relaxed);
+            let taken = slot.compare_exchange(word, EMPTY, Ordering::Acquire, Ordering::Relaxed);
             if taken.is_ok() {
                 // SAFETY: the CAS gave us its ARMED pin.
-                unsafe { wheel.insert(ptr::with_exposed_provenance_mut(word)) };
+                unsafe { wheel.insert(Word(word).timed()) };
             }
         }
-        self.lower_earliest(left);
+        if ahead < i64::MAX {
+            let tick = (horizon.bits() >> tuning::TICK) + ahead as u64;
+            self.lower_earliest(Time::from_word((tick << tuning::TICK) as usize));
+        }
     }
 }

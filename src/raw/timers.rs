@@ -164,7 +164,7 @@ unsafe fn timed(
     let unused = unused.or(cause.and_then(|cause| this.cause.give(cause).err()));
     if this.node().state().load().is_armed() {
         // SAFETY: new, ARMED, and we have a handle.
-        match unsafe { core.arm(timed) } {
+        match unsafe { core.arm(timed, now) } {
             None => {}
             Some(Late::Stopped) => {
                 // Nobody waits on a node that is in the making, and nothing is below it: there is nobody to tell.

@@ -129,6 +129,88 @@ fn a_deadline_next_to_a_border_of_the_wheel_fires_at_its_nanosecond() {
     }
 }
 
+/// The nursery tells deadlines apart by ticks of that many nanoseconds.
+const TICK: u64 = 1 << 24;
+/// Ticks wrap around after 19.5 hours.
+const WRAP: u64 = 1 << 46;
+const DAY: u64 = 86_400_000_000_000;
+
+/// Ticks before and after a tick's first nanosecond and its last, wraps of ticks and parts of them, and far more.
+fn magnitudes() -> Vec<u64> {
+    let wraps = (1..=4).map(|quarters| quarters * (WRAP / 4));
+    let more = [TICK, 9 * WRAP / 8, 2 * WRAP, DAY, 10 * DAY, 365 * DAY];
+    wraps.chain(more).collect()
+}
+
+/// Arms deadlines that many nanoseconds ahead, and moves the clock from stop to stop: at each what is due is done. `busy`:
+/// something falls due with every stop, so that the nursery is looked through.
+#[track_caller]
+fn assert_exact_at(dues: &[u64], stops: &[u64], before_border: u64, busy: bool, epoch: Instant) {
+    let (engine, clock) = manual();
+    let root = engine.background();
+    stand_before_border(&clock, epoch, TICK.ilog2(), before_border);
+    let arm = |after| root.with_timeout(Duration::from_nanos(after));
+    let armed: Vec<_> = dues.iter().map(|due| (*due, arm(*due))).collect();
+    let mut now = 0;
+    for stop in stops {
+        let (soon, _soon_guard) = arm(if busy { 1 } else { u64::MAX });
+        clock.advance(Duration::from_nanos(stop - now));
+        assert_eq!(soon.is_done(), busy && *stop > now);
+        now = *stop;
+        for (due, (ctx, _)) in &armed {
+            assert_eq!(
+                ctx.is_done(),
+                *due <= now,
+                "{due} ns from {before_border} ns before a tick, at {now} ns of {stops:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn deadlines_about_a_tick_apart_fire_at_their_nanosecond_however_the_clock_is_moved() {
+    let epoch = epoch();
+    let steps: Vec<_> = magnitudes()
+        .into_iter()
+        .flat_map(|step| [step - 1, step, step + 1])
+        .collect();
+    for (index, ahead) in magnitudes().into_iter().enumerate() {
+        // Counted from a tick's first nanosecond: a nanosecond less than whole ticks from there is in the tick before.
+        let before_border = [0, 1, TICK / 2][index % 3];
+        let dues: Vec<_> = [
+            -2 * TICK as i64,
+            -(TICK as i64),
+            0,
+            TICK as i64,
+            2 * TICK as i64,
+        ]
+        .into_iter()
+        .flat_map(|ticks| [-1, 0, 1].map(|off| ahead.saturating_add_signed(ticks + off)))
+        .map(|due| due + before_border)
+        .filter(|due| *due > 0)
+        .collect();
+        let last = *dues.last().expect("there are some");
+        for busy in [false, true] {
+            let exact: Vec<_> = dues.iter().flat_map(|due| [due - 1, *due]).collect();
+            assert_exact_at(&dues, &sorted(exact), before_border, busy, epoch);
+            assert_exact_at(&dues, &[last - 1, last], before_border, busy, epoch);
+            assert_exact_at(&dues, &[last + WRAP], before_border, busy, epoch);
+            for step in &steps {
+                let count = last / step + 1;
+                if count <= scaled(200) as u64 {
+                    let stops: Vec<_> = (1..=count).map(|count| count * step).collect();
+                    assert_exact_at(&dues, &stops, before_border, busy, epoch);
+                }
+            }
+        }
+    }
+}
+
+fn sorted(mut nanos: Vec<u64>) -> Vec<u64> {
+    nanos.sort_unstable();
+    nanos
+}
+
 #[test]
 fn a_deadline_armed_long_after_the_clock_moved_on_fires_at_its_nanosecond() {
     let (engine, clock) = manual();
@@ -257,7 +339,21 @@ fn nanos() -> impl Strategy<Value = u64> {
     let below_power = (any::<u64>(), 6_u32..60).prop_map(|(bits, shift)| (bits >> shift).max(1));
     let slots = (1_u64..200, 0_u32..4, -1_i64..=1)
         .prop_map(|(count, level, off)| (count << (16 + 6 * level)).saturating_add_signed(off));
-    prop_oneof![power_near, below_power, slots, Just(1_000_000), Just(1)]
+    let ticks = (0_u64..20, -2_i64..=2, -1_i64..=1).prop_map(|(quarters, ticks, off)| {
+        (quarters * (WRAP / 4))
+            .saturating_add_signed(ticks * TICK as i64 + off)
+            .max(1)
+    });
+    let days = (1_u64..1_000).prop_map(|days| days * DAY);
+    prop_oneof![
+        power_near,
+        below_power,
+        slots,
+        ticks,
+        days,
+        Just(1_000_000),
+        Just(1)
+    ]
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -519,6 +519,39 @@ fn next_timeout_is_never_more_than_what_is_left() {
 }
 
 #[test]
+fn next_timeout_is_little_less_than_what_is_left_of_an_hour() {
+    // What the nursery tells deadlines apart by.
+    let tick = Duration::from_nanos(1 << 24);
+    let (engine, driver) = driven();
+    let root = engine.background();
+    let (ctx, _guard) = root.with_timeout(LONG);
+    let (_far, _far_guard) = root.with_timeout(1_000_000 * LONG);
+    for round in 0..20 {
+        let before = ctx.remaining().expect("it has a deadline");
+        let told = driver.next_timeout().expect("one is armed");
+        let after = ctx.remaining().expect("it has a deadline");
+        assert!(told <= before, "{told:?} where {before:?} are left");
+        assert!(told + tick >= after, "{told:?} where {after:?} are left");
+        // Has the nursery looked through, which leaves the others where they are.
+        let (soon, _soon_guard) = root.with_timeout(MS / 10);
+        thread::sleep(MS / 5);
+        assert_eq!(driver.turn(), 1, "round {round}");
+        assert!(soon.is_done());
+    }
+}
+
+#[test]
+fn next_timeout_of_what_is_years_ahead_is_hours_at_least() {
+    let (engine, driver) = driven();
+    let (ctx, _guard) = engine.background().with_timeout(1_000_000 * LONG);
+    let left = ctx.remaining().expect("it has a deadline");
+    let told = driver.next_timeout().expect("one is armed");
+    assert!(told > LONG && told <= left);
+    assert_eq!(driver.turn(), 0);
+    assert!(driver.next_timeout().is_some_and(|told| told > LONG));
+}
+
+#[test]
 fn a_loop_that_sleeps_as_told_fires_every_deadline() {
     in_time(|| {
         let (engine, driver) = driven();
