@@ -1,99 +1,35 @@
-//! The tree of contexts beside tokio-util's `CancellationToken`, every loop written once for both.
+//! The tree of contexts beside tokio-util's `CancellationToken` and, where it has the case, `stop-token`.
 //!
 //! `cargo bench --bench tree`; with `RIPCORD_PERF=write` the figures go into PERF.md.
 
+#[allow(dead_code, reason = "each bench uses a part")]
+mod common;
+#[allow(dead_code, unused_imports, reason = "each bench uses a part")]
 mod report;
 
+use common::{Ripcord, Subject, Token, check_tree, each, noop, shared, timed_by_itself};
 use criterion::Bencher;
-use report::Figures;
-use ripcord::{CancelGuard, Context, Key};
-use std::future::Future;
+use report::{Figures, Target, middle, sized};
+use ripcord::{Context, Key};
+use std::collections::VecDeque;
 use std::hint::black_box;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::process::ExitCode;
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{self, Poll, Waker};
-use std::thread;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio_util::sync::CancellationToken;
+use stop_token::{StopSource, StopToken};
 
-/// What the peers have in common. A root and its children are of one type, and a value of it owns all that a caller
-/// keeps alive for a context.
-trait Subject: Sized + Send + Sync {
-    fn root() -> Self;
-    fn child(&self) -> Self;
-    fn is_done(&self) -> bool;
-    fn cancel(&self);
-    /// Creates a wait, polls it once and drops it.
-    fn wait_once(&self, cx: &mut task::Context<'_>) -> Poll<()>;
-}
+const TOKIO: &str = "tokio-util";
+const STOP: &str = "stop-token";
+const FETCH_ADD: &str = "`fetch_add`";
 
-/// Fields drop in order: the context goes first, then the guard as the last handle.
-type Ripcord = (Context, CancelGuard);
+/// Siblings that live beside the child.
+const CROWD: usize = 10_000;
 
-impl Subject for Ripcord {
-    fn root() -> Self {
-        Context::background().with_cancel()
-    }
+/// Contexts between the oldest and the newest of a queue.
+const IN_FLIGHT: usize = 64;
 
-    fn child(&self) -> Self {
-        self.0.with_cancel()
-    }
-
-    fn is_done(&self) -> bool {
-        self.0.is_done()
-    }
-
-    fn cancel(&self) {
-        self.1.cancel();
-    }
-
-    fn wait_once(&self, cx: &mut task::Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0.done()).poll(cx).map(|_| ())
-    }
-}
-
-impl Subject for CancellationToken {
-    fn root() -> Self {
-        CancellationToken::new()
-    }
-
-    fn child(&self) -> Self {
-        self.child_token()
-    }
-
-    fn is_done(&self) -> bool {
-        self.is_cancelled()
-    }
-
-    fn cancel(&self) {
-        self.cancel();
-    }
-
-    fn wait_once(&self, cx: &mut task::Context<'_>) -> Poll<()> {
-        pin!(self.cancelled()).poll(cx)
-    }
-}
-
-/// A subject that does not do its work would be the fastest of all.
-fn check<S: Subject>() {
-    let mut cx = task::Context::from_waker(Waker::noop());
-    let root = S::root();
-    let (first, second) = (root.child(), root.child());
-    let grandchild = first.child();
-    assert!(!root.is_done() && !first.is_done() && !grandchild.is_done());
-    assert!(root.wait_once(&mut cx).is_pending());
-
-    first.cancel();
-    assert!(first.is_done() && grandchild.is_done());
-    assert!(!root.is_done() && !second.is_done());
-
-    root.cancel();
-    assert!(root.is_done() && second.is_done());
-    assert!(second.wait_once(&mut cx).is_ready());
-    assert!(root.child().is_done());
-}
+const LEVELS: usize = 1_000;
 
 fn check_ripcord() {
     let root = Ripcord::root();
@@ -101,8 +37,12 @@ fn check_ripcord() {
     assert_eq!(root.0.child_count(), 1);
     drop(child);
     assert_eq!(root.0.child_count(), 0);
-    drop_guard_first(&root);
+    guard_first(&root, 1);
     assert_eq!(root.0.child_count(), 0);
+    assert_eq!(
+        eight_values().0.with_cancel().0.value(&EIGHT[7]),
+        Some(&7_u64)
+    );
 
     let other = Ripcord::root();
     let merged = Context::merge([&root.0, &other.0]);
@@ -111,81 +51,155 @@ fn check_ripcord() {
     assert!(merged.0.is_done() && !root.is_done());
 }
 
-fn is_done<S: Subject>(b: &mut Bencher<'_>) {
-    let live = S::root();
-    b.iter(|| black_box(&live).is_done());
+fn look<S: Subject>(live: &S, n: u64) {
+    for _ in 0..n {
+        black_box(black_box(live).is_done());
+    }
 }
 
-fn drop_in_order<S: Subject>(root: &S) {
-    drop(black_box(root.child()));
+/// Seen by reference: moved through `black_box`, a handle is copied in one piece just after it was written in two, and the
+/// processor waits for that.
+fn child<S: Subject>(root: &S, n: u64) {
+    for _ in 0..n {
+        black_box(&root.child());
+    }
 }
 
 /// The order of `let (ctx, guard) = …` at the end of its scope.
-fn drop_guard_first(root: &Ripcord) {
-    let (ctx, guard) = black_box(root.child());
-    drop(guard);
-    drop(ctx);
+fn guard_first(root: &Ripcord, n: u64) {
+    for _ in 0..n {
+        let (ctx, guard) = root.child();
+        black_box((&ctx, &guard));
+        drop(guard);
+        drop(ctx);
+    }
 }
 
-/// The cost of one `op` to each of `threads` threads that share a root.
-fn churn<S: Subject>(b: &mut Bencher<'_>, threads: usize, op: fn(&S)) {
+fn cancelled_child<S: Subject>(root: &S, n: u64) {
+    for _ in 0..n {
+        black_box(&root.child()).cancel();
+    }
+}
+
+/// A root and children that outlive the measurement.
+type Crowded<S> = (S, Vec<S>);
+
+fn crowded<S: Subject>() -> Crowded<S> {
     let root = S::root();
-    b.iter_custom(|iters| {
-        time_threads(threads, || {
-            for _ in 0..iters {
-                op(&root);
-            }
-        })
-    });
+    let crowd = (0..CROWD).map(|_| root.child()).collect();
+    (root, crowd)
 }
 
-/// From the first thread's start to the last one's stop.
-fn time_threads(threads: usize, work: impl Fn() + Sync) -> Duration {
-    let barrier = Barrier::new(threads);
-    let timed = || {
-        barrier.wait();
-        let start = Instant::now();
-        work();
-        (start, Instant::now())
-    };
-    let (starts, stops): (Vec<_>, Vec<_>) = thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(timed)).collect();
-        running.into_iter().map(|t| t.join().unwrap()).unzip()
+fn queue<S: Subject>(root: &S, n: u64) {
+    let mut queue: VecDeque<S> = (0..IN_FLIGHT).map(|_| root.child()).collect();
+    for _ in 0..n {
+        drop(queue.pop_front());
+        queue.push_back(root.child());
+    }
+}
+
+fn wait<S: Subject>(root: &S, n: u64) {
+    let mut cx = noop();
+    for _ in 0..n {
+        assert!(black_box(root).wait_once(&mut cx).is_pending());
+    }
+}
+
+fn child_and_wait<S: Subject>(root: &S, n: u64) {
+    let mut cx = noop();
+    for _ in 0..n {
+        assert!(black_box(&root.child()).wait_once(&mut cx).is_pending());
+    }
+}
+
+/// A token of theirs is a future itself, and is cloned for a wait.
+fn wait_stop(source: &(StopSource, StopToken), n: u64) {
+    let mut cx = noop();
+    for _ in 0..n {
+        let token = pin!(black_box(&source.1).clone());
+        assert!(token.poll(&mut cx).is_pending());
+    }
+}
+
+fn stop_source() -> (StopSource, StopToken) {
+    let source = StopSource::new();
+    let token = source.token();
+    (source, token)
+}
+
+static EIGHT: [Key<u64>; 8] = [const { Key::new("key") }; 8];
+
+fn eight_values() -> Ripcord {
+    let keys = EIGHT.iter().zip(0..);
+    let ctx = keys.fold(Context::background(), |ctx, (key, value)| {
+        ctx.with_value(key, value)
     });
-    *stops.iter().max().unwrap() - *starts.iter().min().unwrap()
+    ctx.with_cancel()
 }
 
 /// Only `cancel` is timed; every child's handles are alive while it runs.
-fn cancel<S: Subject>(b: &mut Bencher<'_>, children: usize) {
+fn cancel_fan<S: Subject>(children: usize) -> Duration {
+    let root = S::root();
+    let kept: Vec<S> = (0..children).map(|_| root.child()).collect();
+    let start = Instant::now();
+    root.cancel();
+    let took = start.elapsed();
+    assert!(kept.iter().all(S::is_done));
+    took
+}
+
+/// As large as a node, and apart from the others as a node is.
+#[repr(align(128))]
+struct Cell {
+    state: AtomicU64,
+    next: Option<Box<Cell>>,
+}
+
+/// The least that a cancel can do: one read-modify-write on each of as many boxed nodes, found one by the other in the order
+/// in which they were allocated.
+fn one_pass(cells: usize) -> Duration {
+    let mut first = None;
+    let mut last = &mut first;
+    for _ in 0..cells {
+        let cell = Cell {
+            state: AtomicU64::new(0),
+            next: None,
+        };
+        last = &mut last.insert(Box::new(cell)).next;
+    }
+    let start = Instant::now();
+    let mut at = &first;
+    while let Some(cell) = at {
+        cell.state.fetch_or(1, Ordering::AcqRel);
+        at = &cell.next;
+    }
+    let took = start.elapsed();
+    // Not by recursion.
+    while let Some(mut cell) = first {
+        assert_eq!(*cell.state.get_mut(), 1);
+        first = cell.next.take();
+    }
+    took
+}
+
+fn chain<S: Subject>() {
+    let root = S::root();
+    let mut levels = Vec::with_capacity(LEVELS);
+    levels.push(root.child());
+    for above in 0..LEVELS - 1 {
+        let level = S::child(&levels[above]);
+        levels.push(level);
+    }
+    root.cancel();
+    assert!(levels[LEVELS - 1].is_done());
+}
+
+/// Drops the 1,000 oldest of a million, each timed by itself, and keeps what `pick` takes of the sorted times, in
+/// nanoseconds. The oldest lie deepest in the list, and none of it has been walked yet.
+fn first_drops<S: Subject>(pick: fn(&[Duration]) -> Duration) -> f64 {
     let once = || {
         let root = S::root();
-        let kept: Vec<S> = (0..children).map(|_| root.child()).collect();
-        let start = Instant::now();
-        root.cancel();
-        let took = start.elapsed();
-        assert!(kept.iter().all(S::is_done));
-        took
-    };
-    b.iter_custom(|iters| (0..iters).map(|_| once()).sum());
-}
-
-fn wait_once<S: Subject>(b: &mut Bencher<'_>) {
-    let mut cx = task::Context::from_waker(Waker::noop());
-    let live = S::root();
-    b.iter(|| black_box(&live).wait_once(&mut cx));
-}
-
-fn merge_two(b: &mut Bencher<'_>) {
-    let (one, other) = (Ripcord::root(), Ripcord::root());
-    b.iter(|| Context::merge([&one.0, &other.0]));
-}
-
-/// Drops the 1,000 oldest of `children`, each timed by itself, and keeps what `pick` takes of the sorted times. The
-/// oldest lie deepest in the list, and none of it has been walked yet.
-fn first_drops(b: &mut Bencher<'_>, children: usize, pick: fn(&[Duration]) -> Duration) {
-    let once = || {
-        let root = Ripcord::root();
-        let mut kept: Vec<Ripcord> = (0..children).map(|_| root.child()).collect();
+        let mut kept: Vec<S> = (0..million()).map(|_| root.child()).collect();
         let time_drop = |child| {
             let start = Instant::now();
             drop(child);
@@ -193,124 +207,292 @@ fn first_drops(b: &mut Bencher<'_>, children: usize, pick: fn(&[Duration]) -> Du
         };
         let mut times: Vec<Duration> = kept.drain(..1_000).map(time_drop).collect();
         times.sort_unstable();
-        pick(&times)
+        pick(&times).as_nanos() as f64
     };
-    b.iter_custom(|iters| (0..iters).map(|_| once()).sum());
+    middle((0..sized(5, 1)).map(|_| once()))
 }
 
-static TENANT: Key<u64> = Key::new("tenant");
-static ATTEMPT: Key<usize> = Key::new("attempt");
-
-/// The value is `depth` sets of another key away.
-fn value(b: &mut Bencher<'_>, depth: usize) {
-    let far = Context::background().with_value(&TENANT, 7);
-    let ctx = (0..depth).fold(far, |ctx, attempt| ctx.with_value(&ATTEMPT, attempt));
-    assert_eq!(ctx.value(&TENANT), Some(&7));
-    b.iter(|| black_box(&ctx).value(&TENANT));
-}
-
-fn set_value(b: &mut Bencher<'_>) {
-    let ctx = Context::background().with_value(&TENANT, 7);
-    b.iter(|| black_box(&ctx).with_value(&ATTEMPT, 1));
-}
-
-fn locked_add(b: &mut Bencher<'_>) {
-    let word = AtomicUsize::new(0);
-    b.iter(|| black_box(&word).fetch_add(1, Ordering::Relaxed));
-}
-
-fn malloc_free(b: &mut Bencher<'_>) {
-    b.iter(Box::<[u8; 128]>::new_uninit);
-}
-
-fn clock(b: &mut Bencher<'_>) {
-    b.iter(Instant::now);
-}
-
-/// Criterion's test mode, which runs everything once, should not wait for trees of this size.
 fn million() -> usize {
-    if report::test_mode() {
-        2_000
-    } else {
-        1_000_000
+    sized(1_000_000, 2_000)
+}
+
+fn merge_two() -> impl FnMut(&mut Bencher<'_>) {
+    let (one, other) = (Ripcord::root(), Ripcord::root());
+    move |b| b.iter(|| Context::merge([&one.0, &other.0]))
+}
+
+fn load() -> impl FnMut(&mut Bencher<'_>) {
+    let word = AtomicU64::new(0);
+    move |b| {
+        b.iter_custom(|n| {
+            let start = Instant::now();
+            for _ in 0..n {
+                black_box(black_box(&word).load(Ordering::Acquire));
+            }
+            start.elapsed()
+        });
+    }
+}
+
+fn locked_add() -> impl FnMut(&mut Bencher<'_>) {
+    let word = AtomicU64::new(0);
+    move |b| b.iter(|| black_box(&word).fetch_add(1, Ordering::Relaxed))
+}
+
+/// On a word of all threads.
+fn shared_add(word: &AtomicU64, n: u64) {
+    for _ in 0..n {
+        black_box(word.fetch_add(1, Ordering::Relaxed));
     }
 }
 
 fn main() -> ExitCode {
-    check::<Ripcord>();
-    check::<CancellationToken>();
+    check_tree::<Ripcord>();
+    check_tree::<Token>();
     check_ripcord();
-
-    type Token = CancellationToken;
-    let mut figures = Figures::new("tree", "tokio-util");
-
-    figures.scale("fetch-add", "`fetch_add`, uncontended", locked_add);
-    figures.scale("malloc-128", "malloc and free of 128 bytes", malloc_free);
-    figures.scale("clock", "`Instant::now`", clock);
-
-    figures.pair(
-        "is-done",
-        "`is_done` of a live context",
-        is_done::<Ripcord>,
-        is_done::<Token>,
-    );
-    figures.pair(
-        "child-1-thread",
-        "child create and drop, one root, 1 thread",
-        |b| churn::<Ripcord>(b, 1, drop_in_order),
-        |b| churn::<Token>(b, 1, drop_in_order),
-    );
-    figures.pair(
-        "child-2-threads",
-        "child create and drop, one root, 2 threads, each",
-        |b| churn::<Ripcord>(b, 2, drop_in_order),
-        |b| churn::<Token>(b, 2, drop_in_order),
-    );
-    figures.ours(
-        "child-guard-first",
-        "child create and drop, the guard before the context, 1 thread",
-        |b| churn(b, 1, drop_guard_first),
-    );
-    figures.pair(
-        "wait",
-        "`done()` create, poll once and drop",
-        wait_once::<Ripcord>,
-        wait_once::<Token>,
-    );
-    figures.ours("merge-2", "`merge` of two, create and drop", merge_two);
-    figures.pair(
-        "cancel-1000",
-        "`cancel` of a root with 1,000 children",
-        |b| cancel::<Ripcord>(b, 1_000),
-        |b| cancel::<Token>(b, 1_000),
-    );
-
-    figures.ours("value", "`value`, set by the parent", |b| value(b, 0));
-    figures.ours("value-deep", "`value`, 100,000 sets away", |b| {
-        value(b, 100_000)
-    });
-    figures.ours(
-        "with-value",
-        "`with_value` of a second key, and drop",
-        set_value,
-    );
-
-    figures.few_samples();
-    figures.pair(
-        "cancel-1000000",
-        "`cancel` of a root with 1,000,000 children",
-        |b| cancel::<Ripcord>(b, million()),
-        |b| cancel::<Token>(b, million()),
-    );
-    figures.ours(
-        "first-drops-max",
-        "slowest of the first 1,000 drops after 1,000,000 pushes",
-        |b| first_drops(b, million(), |sorted| sorted[sorted.len() - 1]),
-    );
-    figures.ours(
-        "first-drops-median",
-        "median of the same drops, with one reading of the clock",
-        |b| first_drops(b, million(), |sorted| sorted[sorted.len() / 2]),
-    );
+    let mut figures = Figures::new("tree", &[TOKIO, STOP]);
+    scale(&mut figures);
+    churns(&mut figures);
+    waits(&mut figures);
+    ends(&mut figures);
     figures.finish()
+}
+
+fn scale(figures: &mut Figures) {
+    figures
+        .row("fetch-add", "`fetch_add`, uncontended")
+        .scale(locked_add);
+    figures
+        .row("malloc-128", "malloc and free of 128 bytes")
+        .scale(each(Box::<[u8; 128]>::new_uninit));
+    figures
+        .row("clock", "`Instant::now`")
+        .scale(each(Instant::now));
+}
+
+fn churns(figures: &mut Figures) {
+    for (threads, id, label, most) in [
+        (
+            1,
+            "is-done-1-thread",
+            "`is_done` of a live context, 1 thread",
+            0.8,
+        ),
+        (
+            2,
+            "is-done-2-threads",
+            "`is_done` of a live context, 2 threads, each",
+            0.9,
+        ),
+    ] {
+        figures
+            .row(id, label)
+            .ours(shared(threads, Ripcord::root, look))
+            .peer(TOKIO, shared(threads, Token::root, look))
+            .go()
+            .floor("a load", load)
+            .target(Target::AtMost(most));
+    }
+    for (threads, id, label, most) in [
+        (
+            1,
+            "child-1-thread",
+            "child of one root, made and dropped, 1 thread",
+            20.0,
+        ),
+        (
+            2,
+            "child-2-threads",
+            "child of one root, made and dropped, 2 threads, each",
+            22.0,
+        ),
+    ] {
+        figures
+            .row(id, label)
+            .ours(shared(threads, Ripcord::root, child))
+            .peer(TOKIO, shared(threads, Token::root, child))
+            .go()
+            .floor(FETCH_ADD, shared(threads, AtomicU64::default, shared_add))
+            .target(Target::AtMost(most));
+    }
+    for (threads, id, label, plain) in [
+        (
+            1,
+            "crowded-1-thread",
+            "child beside 10,000 live siblings, 1 thread",
+            "child-1-thread",
+        ),
+        (
+            2,
+            "crowded-2-threads",
+            "child beside 10,000 live siblings, 2 threads, each",
+            "child-2-threads",
+        ),
+    ] {
+        figures
+            .row(id, label)
+            .ours(shared(threads, crowded::<Ripcord>, |c, n| child(&c.0, n)))
+            .peer(
+                TOKIO,
+                shared(threads, crowded::<Token>, |c, n| child(&c.0, n)),
+            )
+            .go()
+            .target(Target::TimesRow(1.2, plain));
+    }
+    for (threads, id, label, plain) in [
+        (
+            1,
+            "cancelled-1-thread",
+            "child made, cancelled and dropped, 1 thread",
+            "child-1-thread",
+        ),
+        (
+            2,
+            "cancelled-2-threads",
+            "child made, cancelled and dropped, 2 threads, each",
+            "child-2-threads",
+        ),
+    ] {
+        figures
+            .row(id, label)
+            .ours(shared(threads, Ripcord::root, cancelled_child))
+            .peer(TOKIO, shared(threads, Token::root, cancelled_child))
+            .target(Target::TimesRow(1.2, plain));
+    }
+    for (threads, id, label, plain) in [
+        (
+            1,
+            "values-1-thread",
+            "child of a root that carries 8 values, 1 thread",
+            "child-1-thread",
+        ),
+        (
+            2,
+            "values-2-threads",
+            "child of a root that carries 8 values, 2 threads, each",
+            "child-1-thread",
+        ),
+    ] {
+        figures
+            .row(id, label)
+            .ours(shared(threads, eight_values, child))
+            .go()
+            .target(Target::TimesRow(1.2, plain));
+    }
+    for (threads, id, label, most) in [
+        (
+            1,
+            "queue-1-thread",
+            "first in, first out, 64 in flight, 1 thread",
+            28.0,
+        ),
+        (
+            2,
+            "queue-2-threads",
+            "first in, first out, 64 in flight, 2 threads, each",
+            30.0,
+        ),
+    ] {
+        figures
+            .row(id, label)
+            .ours(shared(threads, Ripcord::root, queue))
+            .peer(TOKIO, shared(threads, Token::root, queue))
+            .go()
+            .target(Target::AtMost(most));
+    }
+    figures
+        .row("guard-first", "child, the guard dropped before the context")
+        .ours(shared(1, Ripcord::root, guard_first));
+    figures
+        .row("merge-2", "`merge` of two, made and dropped")
+        .ours(merge_two);
+}
+
+fn waits(figures: &mut Figures) {
+    for (threads, id, label) in [
+        (
+            1,
+            "wait-1-thread",
+            "first wait on a hot root: made, polled once, dropped, 1 thread",
+        ),
+        (
+            2,
+            "wait-2-threads",
+            "first wait on a hot root, 2 threads, each",
+        ),
+    ] {
+        figures
+            .row(id, label)
+            .ours(shared(threads, Ripcord::root, wait))
+            .peer(TOKIO, shared(threads, Token::root, wait))
+            .peer(STOP, shared(threads, stop_source, wait_stop))
+            .target(Target::TimesRow(1.2, "child-1-thread"));
+    }
+    for (threads, id, label) in [
+        (
+            1,
+            "child-wait-1-thread",
+            "child of a hot root and a first wait on it, 1 thread",
+        ),
+        (
+            2,
+            "child-wait-2-threads",
+            "child of a hot root and a first wait on it, 2 threads, each",
+        ),
+    ] {
+        figures
+            .row(id, label)
+            .ours(shared(threads, Ripcord::root, child_and_wait))
+            .peer(TOKIO, shared(threads, Token::root, child_and_wait))
+            .go();
+    }
+}
+
+fn ends(figures: &mut Figures) {
+    figures
+        .row("cancel-1000", "`cancel` of 1,000 children, a child")
+        .ours(timed_by_itself(|| cancel_fan::<Ripcord>(1_000)))
+        .peer(TOKIO, timed_by_itself(|| cancel_fan::<Token>(1_000)))
+        .go()
+        .floor("one pass", timed_by_itself(|| one_pass(1_000)))
+        .per(1_000)
+        .target(Target::AtMostOrTimesFloor(6.0, 1.3));
+    figures
+        .row("cancel-1000000", "`cancel` of 1,000,000 children, a child")
+        .ours(timed_by_itself(|| cancel_fan::<Ripcord>(million())))
+        .peer(TOKIO, timed_by_itself(|| cancel_fan::<Token>(million())))
+        .go()
+        .floor("one pass", timed_by_itself(|| one_pass(million())))
+        .per(million())
+        .slow()
+        .target(Target::AtMostOrTimesFloor(8.0, 1.3));
+    figures
+        .row(
+            "chain-1000",
+            "chain of 1,000 made, cancelled at its root and dropped, a level",
+        )
+        .ours(each(chain::<Ripcord>))
+        .peer(TOKIO, each(chain::<Token>))
+        .go()
+        .per(LEVELS)
+        .target(Target::AtMost(40.0));
+    figures
+        .row(
+            "first-drops-max",
+            "slowest of the first 1,000 drops after 1,000,000 pushes",
+        )
+        .ours_found(|| first_drops::<Ripcord>(|sorted| sorted[sorted.len() - 1]))
+        .peer_found(TOKIO, || {
+            first_drops::<Token>(|sorted| sorted[sorted.len() - 1])
+        })
+        .target(Target::AtMost(100_000.0));
+    figures
+        .row(
+            "first-drops-median",
+            "median of the same drops, with one reading of the clock",
+        )
+        .ours_found(|| first_drops::<Ripcord>(|sorted| sorted[sorted.len() / 2]))
+        .peer_found(TOKIO, || {
+            first_drops::<Token>(|sorted| sorted[sorted.len() / 2])
+        });
 }
