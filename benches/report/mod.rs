@@ -65,7 +65,7 @@ pub(crate) struct Figures {
     write: bool,
     rows: Vec<Row>,
     after: String,
-    measured: HashMap<(&'static str, &'static str), Cost>,
+    measured: HashMap<(String, &'static str), Cost>,
     go: Option<Go>,
 }
 
@@ -102,8 +102,8 @@ impl Figures {
     }
 
     /// `id` names the row in criterion's filter, in targets and in Go's program.
-    pub(crate) fn row(&mut self, id: &'static str, label: impl Into<String>) -> &mut Row {
-        self.rows.push(Row::new(id, label.into()));
+    pub(crate) fn row(&mut self, id: impl Into<String>, label: impl Into<String>) -> &mut Row {
+        self.rows.push(Row::new(id.into(), label.into()));
         self.rows.last_mut().expect("just pushed")
     }
 
@@ -143,17 +143,17 @@ impl Figures {
         for (subject, work) in &row.work {
             let figure = match work {
                 Work::Timed(make) => {
-                    let mut group = self.criterion.benchmark_group(row.id);
+                    let mut group = self.criterion.benchmark_group(&row.id);
                     group.sampling_mode(SamplingMode::Flat);
                     if row.slow {
                         group.sample_size(10);
                     }
                     group.bench_function(BenchmarkId::new(*subject, round), make());
                     group.finish();
-                    self.estimate(row.id, subject, round)
+                    self.estimate(&row.id, subject, round)
                 }
-                Work::Found(find) if asked_for(row.id, subject) => Some(Round::exact(find())),
-                Work::Go if asked_for(row.id, subject) => self.go.as_ref().map(|go| {
+                Work::Found(find) if asked_for(&row.id, subject) => Some(Round::exact(find())),
+                Work::Go if asked_for(&row.id, subject) => self.go.as_ref().map(|go| {
                     let row = format!("{}/{}", self.section, row.id);
                     go.measure(&row, test_mode())
                 }),
@@ -168,7 +168,7 @@ impl Figures {
                     unit: row.unit,
                     rounds: Vec::new(),
                 };
-                let cost = self.measured.entry((row.id, subject));
+                let cost = self.measured.entry((row.id.clone(), *subject));
                 let rounds = &mut cost.or_insert_with(empty).rounds;
                 rounds.push(figure.divided_by(row.per));
             }
@@ -194,8 +194,8 @@ impl Figures {
     }
 
     /// `None` if it was not measured in every round.
-    fn cost(&self, id: &'static str, subject: &'static str) -> Option<&Cost> {
-        let cost = self.measured.get(&(id, subject))?;
+    fn cost(&self, id: &str, subject: &'static str) -> Option<&Cost> {
+        let cost = self.measured.get(&(id.to_owned(), subject))?;
         (cost.rounds.len() == ROUNDS).then_some(cost)
     }
 
@@ -207,9 +207,9 @@ impl Figures {
             .iter()
             .filter(|row| {
                 let mut subjects = row.work.iter().map(|(subject, _)| subject);
-                subjects.any(|subject| !no_go(subject) && self.cost(row.id, subject).is_none())
+                subjects.any(|subject| !no_go(subject) && self.cost(&row.id, subject).is_none())
             })
-            .map(|row| row.id)
+            .map(|row| row.id.as_str())
             .collect();
         if !lacking.is_empty() {
             return Err(format!("not measured in this run: {}", lacking.join(", ")));
@@ -232,7 +232,7 @@ impl Figures {
         let mut targets = Vec::new();
         for row in &self.rows {
             let cell = |column: &&'static str| self.cell(row, column);
-            if let Some(cost) = self.cost(row.id, SCALE) {
+            if let Some(cost) = self.cost(&row.id, SCALE) {
                 scale += &format!("| {} | {cost} |\n", row.label);
             } else {
                 let cells: Vec<_> = columns.iter().map(cell).collect();
@@ -260,7 +260,8 @@ impl Figures {
     }
 
     fn cell(&self, row: &Row, column: &'static str) -> String {
-        let (Some(cost), Some(ours)) = (self.cost(row.id, column), self.cost(row.id, OURS)) else {
+        let (Some(cost), Some(ours)) = (self.cost(&row.id, column), self.cost(&row.id, OURS))
+        else {
             return String::new();
         };
         let ratio = cost.over(ours);
@@ -273,15 +274,15 @@ impl Figures {
     }
 
     fn target_line(&self, row: &Row, target: Target) -> Result<String, String> {
-        let ours = self.cost(row.id, OURS).expect("nothing lacks");
+        let ours = self.cost(&row.id, OURS).expect("nothing lacks");
         let other = match target {
             Target::TimesRow(_, id) => self.rows.iter().find(|row| row.id == id),
             _ => None,
         };
-        let other = other.and_then(|row| Some((row.label.as_str(), self.cost(row.id, OURS)?)));
+        let other = other.and_then(|row| Some((row.label.as_str(), self.cost(&row.id, OURS)?)));
         let reached = Reached {
             ours,
-            floor: self.cost(row.id, FLOOR),
+            floor: self.cost(&row.id, FLOOR),
             other,
         };
         target.line(self.section, &row.label, &reached)

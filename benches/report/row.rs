@@ -21,7 +21,7 @@ pub(super) enum Work {
 }
 
 pub(crate) struct Row {
-    pub(super) id: &'static str,
+    pub(super) id: String,
     pub(super) label: String,
     pub(super) unit: Unit,
     /// Operations in what is timed.
@@ -33,7 +33,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(super) fn new(id: &'static str, label: String) -> Self {
+    pub(super) fn new(id: String, label: String) -> Self {
         Self {
             id,
             label,
