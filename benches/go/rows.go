@@ -82,6 +82,9 @@ func rows() (map[string]row, map[string]func() float64) {
 	found := map[string]func() float64{
 		"timers/late-50": func() float64 { return lateness(50) },
 		"timers/late-95": func() float64 { return lateness(95) },
+		"memory/child":   func() float64 { return bytes(child) },
+		"memory/timeout": func() float64 { return bytes(timeout) },
+		"memory/request": requestAllocations,
 	}
 	return timed, found
 }
