@@ -1,5 +1,6 @@
 //! Runs figures under criterion and writes them, with where and how they were measured, into a section of PERF.md.
 
+mod chart;
 mod cost;
 mod go;
 mod machine;
@@ -7,10 +8,12 @@ mod perf_md;
 mod row;
 mod targets;
 
+pub(crate) use chart::Chart;
 pub(crate) use cost::{Unit, middle};
 pub(crate) use row::Row;
 pub(crate) use targets::Target;
 
+use chart::Series;
 use cost::{Cost, Round};
 use criterion::{BenchmarkId, Criterion, SamplingMode};
 use go::Go;
@@ -64,7 +67,8 @@ pub(crate) struct Figures {
     ticks: Ticks,
     write: bool,
     rows: Vec<Row>,
-    after: String,
+    charts: Vec<Chart>,
+    notes: String,
     measured: HashMap<(String, &'static str), Cost>,
     go: Option<Go>,
 }
@@ -95,7 +99,8 @@ impl Figures {
             ticks: Ticks::now(),
             write,
             rows: Vec::new(),
-            after: String::new(),
+            charts: Vec::new(),
+            notes: String::new(),
             measured: HashMap::new(),
             go: None,
         }
@@ -105,6 +110,11 @@ impl Figures {
     pub(crate) fn row(&mut self, id: impl Into<String>, label: impl Into<String>) -> &mut Row {
         self.rows.push(Row::new(id.into(), label.into()));
         self.rows.last_mut().expect("just pushed")
+    }
+
+    /// Drawn when the section is written.
+    pub(crate) fn chart(&mut self, chart: Chart) {
+        self.charts.push(chart);
     }
 
     /// Measures all rows, prints the tables if nothing lacks, and with `RIPCORD_PERF=write` puts them into PERF.md, or
@@ -253,7 +263,17 @@ impl Figures {
             }
             None => {}
         }
-        let parts = [provenance, compared, scale, self.after.clone()];
+        let plots = self
+            .charts
+            .iter()
+            .map(|c| format!("![{}](perf/{}.svg)\n", c.title, c.file));
+        let parts = [
+            provenance,
+            plots.collect(),
+            compared,
+            scale,
+            self.notes.clone(),
+        ];
         let parts = parts.iter().map(|part| part.trim_end());
         let section: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
         Ok((section.join("\n\n") + "\n", targets))
@@ -288,7 +308,20 @@ impl Figures {
         target.line(self.section, &row.label, &reached)
     }
 
+    fn series(&self, chart: &Chart) -> Vec<Series> {
+        let subjects = [OURS].into_iter().chain(self.peers.iter().copied());
+        let all = subjects.map(|subject| {
+            let point = |(x, id): &(f64, String)| Some((*x, self.cost(id, subject)?.median()));
+            let points = chart.points.iter().filter_map(point).collect();
+            Series { subject, points }
+        });
+        all.filter(|series| !series.points.is_empty()).collect()
+    }
+
     fn put(&self, section: &str, targets: &[String]) -> Result<(), String> {
+        for chart in &self.charts {
+            chart.draw(&self.series(chart))?;
+        }
         let mut perf = PerfMd::read()?;
         perf.replace(self.section, section)?;
         if !targets.is_empty() {
