@@ -233,6 +233,7 @@ fn main() -> ExitCode {
             x: growth.x,
             y: NANOSECONDS,
             points,
+            drawn: Vec::new(),
         });
     }
     figures.finish()

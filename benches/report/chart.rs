@@ -13,12 +13,18 @@ pub(crate) struct Chart {
     pub(crate) y: &'static str,
     /// A size, and the row that was measured at it.
     pub(crate) points: Vec<(f64, String)>,
+    /// What was measured in another way.
+    pub(crate) drawn: Vec<Series>,
 }
 
-pub(super) struct Series {
-    pub(super) subject: &'static str,
-    pub(super) points: Vec<(f64, f64)>,
+#[derive(Clone)]
+pub(crate) struct Series {
+    pub(crate) subject: &'static str,
+    pub(crate) points: Vec<(f64, f64)>,
 }
+
+/// Room for the subjects' names, each at the end of its line.
+const NAMES: u32 = 110;
 
 const COLOURS: [RGBColor; 4] = [
     RGBColor(0x1f, 0x5f, 0xbf),
@@ -71,6 +77,7 @@ impl Chart {
         let mut chart = ChartBuilder::on(&root)
             .caption(self.title, ("sans-serif", 18))
             .margin(12)
+            .margin_right(NAMES)
             .x_label_area_size(40)
             .y_label_area_size(70)
             .build_cartesian_2d((least..most).log_scale(), y.log_scale())?;
@@ -83,24 +90,16 @@ impl Chart {
             .light_line_style(WHITE)
             .draw()?;
         for (series, colour) in all.iter().zip(COLOURS) {
-            chart
-                .draw_series(LineSeries::new(
-                    series.points.iter().copied(),
-                    colour.stroke_width(2),
-                ))?
-                .label(series.subject)
-                .legend(move |(x, y)| {
-                    PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2))
-                });
+            let line = series.points.iter().copied();
+            chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
             let dots = series.points.iter();
             chart.draw_series(dots.map(|&point| Circle::new(point, 3, colour.filled())))?;
+            if let Some(last) = series.points.last() {
+                let (x, y) = chart.backend_coord(last);
+                let style = ("sans-serif", 13).into_font().color(&colour);
+                root.draw(&Text::new(series.subject, (x + 8, y - 6), style))?;
+            }
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.8))
-            .border_style(BLACK.mix(0.3))
-            .draw()?;
         root.present()?;
         Ok(())
     }

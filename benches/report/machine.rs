@@ -1,6 +1,5 @@
 //! Where and how a section was measured.
 
-use super::ROUNDS;
 use std::env;
 use std::fs;
 use std::path::Path;
@@ -42,7 +41,8 @@ impl Ticks {
     /// then a lock looks cheaper than it is.
     fn taken_by_others(&self) -> f64 {
         let now = Self::now();
-        100.0 * (now.others - self.others) / (now.all - self.all)
+        // Ticks are rounded, one by one.
+        (100.0 * (now.others - self.others) / (now.all - self.all)).max(0.0)
     }
 }
 
@@ -60,7 +60,7 @@ pub(super) fn provenance(ticks: &Ticks, peers: &[&str]) -> String {
     format!(
         "{date}, commit {}, by `{}`.\n\
          {cpu}, {cores} cores, {kernel}, {rustc}{versions}.\n\
-         Others (processes and the hypervisor) took {:.0} % of the processors meanwhile. {ROUNDS} rounds.",
+         Others (processes and the hypervisor) took {:.0} % of the processors meanwhile.",
         commit(),
         command(),
         ticks.taken_by_others(),

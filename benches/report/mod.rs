@@ -8,12 +8,11 @@ mod perf_md;
 mod row;
 mod targets;
 
-pub(crate) use chart::Chart;
+pub(crate) use chart::{Chart, Series};
 pub(crate) use cost::{Unit, middle};
 pub(crate) use row::Row;
 pub(crate) use targets::Target;
 
-use chart::Series;
 use cost::{Cost, Round};
 use criterion::{BenchmarkId, Criterion, SamplingMode};
 use go::Go;
@@ -68,7 +67,8 @@ pub(crate) struct Figures {
     write: bool,
     rows: Vec<Row>,
     charts: Vec<Chart>,
-    notes: String,
+    notes: Option<String>,
+    asked: bool,
     measured: HashMap<(String, &'static str), Cost>,
     go: Option<Go>,
 }
@@ -100,7 +100,8 @@ impl Figures {
             write,
             rows: Vec::new(),
             charts: Vec::new(),
-            notes: String::new(),
+            notes: None,
+            asked: true,
             measured: HashMap::new(),
             go: None,
         }
@@ -110,6 +111,17 @@ impl Figures {
     pub(crate) fn row(&mut self, id: impl Into<String>, label: impl Into<String>) -> &mut Row {
         self.rows.push(Row::new(id.into(), label.into()));
         self.rows.last_mut().expect("just pushed")
+    }
+
+    /// What a bench finds by itself, in Markdown.
+    pub(crate) fn note(&mut self, text: String) {
+        self.notes = Some(text);
+    }
+
+    /// Whether a bench that is no row is to run; if not, the section lacks it.
+    pub(crate) fn asks_for(&mut self, id: &str) -> bool {
+        self.asked &= asked_for(id, OURS);
+        self.asked
     }
 
     /// Drawn when the section is written.
@@ -212,6 +224,9 @@ impl Figures {
     /// The section and the lines of the targets, in Markdown, or what is lacking: a table is of one run.
     fn tables(&self) -> Result<(String, Vec<String>), String> {
         let no_go = |subject: &&str| *subject == GO && self.go.is_none();
+        if !self.asked || test_mode() {
+            return Err("it was not measured in this run".to_owned());
+        }
         let lacking: Vec<_> = self
             .rows
             .iter()
@@ -255,7 +270,13 @@ impl Figures {
         if !used(SCALE) {
             scale.clear();
         }
+        if !used(OURS) {
+            compared.clear();
+        }
         let mut provenance = machine::provenance(&self.ticks, self.peers);
+        if !self.rows.is_empty() {
+            provenance += &format!(" {ROUNDS} rounds.");
+        }
         match &self.go {
             Some(go) => provenance += &format!(" Go is {}.", go.version),
             None if used(GO) => {
@@ -272,7 +293,7 @@ impl Figures {
             plots.collect(),
             compared,
             scale,
-            self.notes.clone(),
+            self.notes.clone().unwrap_or_default(),
         ];
         let parts = parts.iter().map(|part| part.trim_end());
         let section: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
@@ -315,7 +336,8 @@ impl Figures {
             let points = chart.points.iter().filter_map(point).collect();
             Series { subject, points }
         });
-        all.filter(|series| !series.points.is_empty()).collect()
+        let measured = all.filter(|series| !series.points.is_empty());
+        measured.chain(chart.drawn.iter().cloned()).collect()
     }
 
     fn put(&self, section: &str, targets: &[String]) -> Result<(), String> {
