@@ -1,27 +1,29 @@
-//! Deadlines and sleeps beside tokio's timers.
+//! Deadlines and sleeps beside tokio's timers and pingora's.
 //!
 //! `cargo bench --bench timers`; with `RIPCORD_PERF=write` the figures go into PERF.md.
 
+#[allow(dead_code, reason = "each bench uses a part")]
+mod common;
+#[allow(dead_code, unused_imports, reason = "each bench uses a part")]
 mod report;
 
-use criterion::Bencher;
-use report::Figures;
-use ripcord::{CancelGuard, Context, Engine, Error};
+use common::{LONG, Ripcord, Subject, Token, each, noop, shared, timed_by_itself};
+use pingora_timeout::fast_timeout::{FastOrTokioTimeout, fast_timeout};
+use report::{Figures, Target, sized};
+use ripcord::{Engine, Error};
+use std::future::{Future, Pending, pending};
 use std::hint::black_box;
 use std::pin::{Pin, pin};
 use std::process::ExitCode;
-use std::sync::Barrier;
-use std::task::{self, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
+use tokio::time::Timeout;
+use tokio_util::sync::CancellationToken;
 
-/// Longer than any round: what is armed is disarmed, as in a server that answers in time.
-const LONG: Duration = Duration::from_secs(30);
-
-fn root() -> (Context, CancelGuard) {
-    Context::background().with_cancel()
-}
+const TOKIO: &str = "tokio";
+const PINGORA: &str = "pingora-timeout";
+const CLOCK: &str = "`Instant::now`";
 
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread()
@@ -30,154 +32,325 @@ fn runtime() -> Runtime {
         .expect("a runtime without I/O")
 }
 
-fn timeout_ours(b: &mut Bencher<'_>, threads: usize) {
-    let (root, _guard) = root();
-    b.iter_custom(|iters| {
-        time_threads(threads, || {
-            for _ in 0..iters {
-                drop(black_box(root.with_timeout(LONG)));
-            }
-        })
-    });
+fn armed() -> usize {
+    sized(400_000, 400)
+}
+
+fn timeout_ours(root: &Ripcord, n: u64) {
+    for _ in 0..n {
+        black_box(&root.0.with_timeout(LONG));
+    }
 }
 
 /// Tokio's timer is in its wheel from the first poll on.
-fn timeout_tokio(b: &mut Bencher<'_>, threads: usize) {
+fn timeout_tokio(runtime: &Runtime, n: u64) {
+    let _entered = runtime.enter();
+    let mut cx = noop();
+    for _ in 0..n {
+        let timeout = pin!(tokio::time::timeout(LONG, pending::<()>()));
+        assert!(black_box(timeout).poll(&mut cx).is_pending());
+    }
+}
+
+fn timeout_pingora(_: &(), n: u64) {
+    let mut cx = noop();
+    for _ in 0..n {
+        let timeout = pin!(fast_timeout(LONG, pending::<()>()));
+        assert!(black_box(timeout).poll(&mut cx).is_pending());
+    }
+}
+
+/// A root, and contexts that stay armed beside what is measured.
+fn crowd_ours(armed: usize) -> (Ripcord, Vec<Ripcord>) {
+    let root = Ripcord::root();
+    let crowd = (0..armed).map(|_| root.0.with_timeout(LONG)).collect();
+    (root, crowd)
+}
+
+type TokioCrowd = (Vec<Pin<Box<Timeout<Pending<()>>>>>, Runtime);
+
+fn crowd_tokio(armed: usize) -> TokioCrowd {
     let runtime = runtime();
-    b.iter_custom(|iters| {
-        time_threads(threads, || {
-            let _entered = runtime.enter();
-            let mut cx = task::Context::from_waker(Waker::noop());
-            for _ in 0..iters {
-                let sleep = pin!(tokio::time::sleep(LONG));
-                assert!(black_box(sleep).poll(&mut cx).is_pending());
+    let entered = runtime.enter();
+    let arm = |_| {
+        let mut timeout = Box::pin(tokio::time::timeout(LONG, pending()));
+        assert!(timeout.as_mut().poll(&mut noop()).is_pending());
+        timeout
+    };
+    let crowd = (0..armed).map(arm).collect();
+    drop(entered);
+    (crowd, runtime)
+}
+
+type PingoraTimeout = pingora_timeout::Timeout<Pending<()>, FastOrTokioTimeout>;
+
+fn crowd_pingora() -> Vec<Pin<Box<PingoraTimeout>>> {
+    let arm = |_| {
+        let mut timeout = Box::pin(fast_timeout(LONG, pending()));
+        assert!(timeout.as_mut().poll(&mut noop()).is_pending());
+        timeout
+    };
+    (0..armed()).map(arm).collect()
+}
+
+/// What a server does with a context for a request.
+fn request_ours(root: &Ripcord, n: u64) {
+    let mut cx = noop();
+    for _ in 0..n {
+        let (ctx, guard) = root.0.with_timeout(LONG);
+        assert!(Pin::new(&mut ctx.done()).poll(&mut cx).is_pending());
+        drop(guard);
+        drop(ctx);
+    }
+}
+
+type Server = (CancellationToken, Runtime);
+
+fn server() -> Server {
+    (CancellationToken::new(), runtime())
+}
+
+fn request_tokio((root, runtime): &Server, n: u64) {
+    let _entered = runtime.enter();
+    let mut cx = noop();
+    for _ in 0..n {
+        let token = root.child_token();
+        {
+            let wait = pin!(tokio::time::timeout(LONG, token.cancelled()));
+            assert!(black_box(wait).poll(&mut cx).is_pending());
+        }
+        token.cancel();
+    }
+}
+
+fn request_pingora(root: &Token, n: u64) {
+    let mut cx = noop();
+    for _ in 0..n {
+        let token = root.child_token();
+        {
+            let wait = pin!(fast_timeout(LONG, token.cancelled()));
+            assert!(black_box(wait).poll(&mut cx).is_pending());
+        }
+        token.cancel();
+    }
+}
+
+fn sleep_ours(root: &Ripcord, n: u64) {
+    let mut cx = noop();
+    for _ in 0..n {
+        assert!(Pin::new(&mut root.0.sleep(LONG)).poll(&mut cx).is_pending());
+    }
+}
+
+fn sleep_tokio(runtime: &Runtime, n: u64) {
+    let _entered = runtime.enter();
+    let mut cx = noop();
+    for _ in 0..n {
+        let sleep = pin!(tokio::time::sleep(LONG));
+        assert!(black_box(sleep).poll(&mut cx).is_pending());
+    }
+}
+
+/// How late the `percent` th of 200 is, in nanoseconds, that `wait` for a deadline of 0.2 to 1.2 ms.
+fn lateness(percent: usize, wait: impl Fn(Instant)) -> f64 {
+    let waits = sized(200, 5);
+    let mut late: Vec<Duration> = (0..waits)
+        .map(|i| {
+            let at = Instant::now() + Duration::from_micros(200 + i * 5);
+            wait(at);
+            let late = Instant::now().checked_duration_since(at);
+            late.expect("no deadline fires early")
+        })
+        .collect();
+    late.sort_unstable();
+    late[late.len() * percent / 100].as_nanos() as f64
+}
+
+fn many() -> usize {
+    sized(1_000_000, 1_000)
+}
+
+fn late_ours(percent: usize) -> f64 {
+    let (root, _crowd) = crowd_ours(many());
+    lateness(percent, |at| {
+        let (ctx, _guard) = root.0.with_deadline(at);
+        assert_eq!(ctx.wait(), Error::DeadlineExceeded);
+    })
+}
+
+fn late_tokio(percent: usize) -> f64 {
+    let (_crowd, runtime) = crowd_tokio(many());
+    lateness(percent, |at| {
+        runtime.block_on(async { tokio::time::sleep_until(at.into()).await });
+    })
+}
+
+/// The kernel's own, at the slack of ripcord's timer thread.
+fn late_kernel(percent: usize) -> f64 {
+    let sleeper = thread::spawn(move || {
+        #[cfg(target_os = "linux")]
+        // SAFETY: the call takes an integer and is of this thread.
+        unsafe {
+            libc::prctl(libc::PR_SET_TIMERSLACK, 1_usize);
+        }
+        lateness(percent, |at| {
+            while let Some(left) = at.checked_duration_since(Instant::now())
+                && !left.is_zero()
+            {
+                thread::sleep(left);
             }
         })
     });
-}
-
-fn sleep_ours(b: &mut Bencher<'_>) {
-    let (root, _guard) = root();
-    let mut cx = task::Context::from_waker(Waker::noop());
-    b.iter(|| Pin::new(&mut root.sleep(LONG)).poll(&mut cx).is_pending());
-}
-
-/// From the first thread's start to the last one's stop.
-fn time_threads(threads: usize, work: impl Fn() + Sync) -> Duration {
-    let barrier = Barrier::new(threads);
-    let timed = || {
-        barrier.wait();
-        let start = Instant::now();
-        work();
-        (start, Instant::now())
-    };
-    let (starts, stops): (Vec<_>, Vec<_>) = thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(timed)).collect();
-        running.into_iter().map(|t| t.join().unwrap()).unzip()
-    });
-    *stops.iter().max().unwrap() - *starts.iter().min().unwrap()
-}
-
-/// How late a task is that waits for a deadline of 0.2 to 1.2 ms: what `pick` takes of a hundred, sorted.
-fn lateness(b: &mut Bencher<'_>, wait: impl Fn(Instant), pick: fn(&[Duration]) -> Duration) {
-    let once = || {
-        let mut late: Vec<Duration> = (0..100)
-            .map(|i| {
-                let at = Instant::now() + Duration::from_micros(200 + i * 10);
-                wait(at);
-                at.elapsed()
-            })
-            .collect();
-        late.sort_unstable();
-        pick(&late)
-    };
-    b.iter_custom(|iters| (0..iters).map(|_| once()).sum());
-}
-
-fn lateness_ours(b: &mut Bencher<'_>, pick: fn(&[Duration]) -> Duration) {
-    let runtime = runtime();
-    let (root, _guard) = root();
-    let wait = |at| {
-        let (ctx, _guard) = root.with_deadline(at);
-        assert_eq!(runtime.block_on(ctx.done()), Error::DeadlineExceeded);
-    };
-    lateness(b, wait, pick);
-}
-
-fn lateness_tokio(b: &mut Bencher<'_>, pick: fn(&[Duration]) -> Duration) {
-    let runtime = runtime();
-    let wait = |at: Instant| runtime.block_on(async { tokio::time::sleep_until(at.into()).await });
-    lateness(b, wait, pick);
-}
-
-fn median(sorted: &[Duration]) -> Duration {
-    sorted[sorted.len() / 2]
-}
-
-fn ninety_nine(sorted: &[Duration]) -> Duration {
-    sorted[sorted.len() * 99 / 100]
+    sleeper.join().expect("it only sleeps")
 }
 
 /// Only the turn is timed.
-fn fire(b: &mut Bencher<'_>) {
-    let contexts = if report::test_mode() { 1_000 } else { 10_000 };
-    let once = || {
-        let (engine, clock) = Engine::builder()
-            .manual_clock()
-            .expect("it needs no thread");
-        let root = engine.background();
-        let kept: Vec<_> = (0..contexts)
-            .map(|i| root.with_timeout(Duration::from_micros(1 + i % 1_000)))
-            .collect();
-        let start = Instant::now();
-        clock.advance(Duration::from_millis(1));
-        let took = start.elapsed();
-        assert!(kept.iter().all(|(ctx, _)| ctx.is_done()));
-        took
-    };
-    b.iter_custom(|iters| (0..iters).map(|_| once()).sum());
+fn fire() -> Duration {
+    let (engine, clock) = Engine::builder()
+        .manual_clock()
+        .expect("it needs no thread");
+    let root = engine.background();
+    let kept: Vec<_> = (0..FIRED as u64)
+        .map(|i| root.with_timeout(Duration::from_micros(1 + i % 1_000)))
+        .collect();
+    let start = Instant::now();
+    clock.advance(Duration::from_millis(1));
+    let took = start.elapsed();
+    assert!(kept.iter().all(|(ctx, _)| ctx.is_done()));
+    took
 }
 
+const FIRED: usize = 10_000;
+
 fn main() -> ExitCode {
-    let mut figures = Figures::new("timers", "tokio");
-    figures.scale("clock", "`Instant::now`", |b| b.iter(Instant::now));
-
-    figures.pair(
-        "timeout-1-thread",
-        "a timeout of 30 s armed and disarmed, 1 thread",
-        |b| timeout_ours(b, 1),
-        |b| timeout_tokio(b, 1),
-    );
-    figures.pair(
-        "timeout-2-threads",
-        "a timeout of 30 s armed and disarmed, 2 threads, each",
-        |b| timeout_ours(b, 2),
-        |b| timeout_tokio(b, 2),
-    );
-    figures.pair(
-        "sleep",
-        "a sleep of 30 s, created, polled once and dropped",
-        sleep_ours,
-        |b| timeout_tokio(b, 1),
-    );
-
-    figures.few_samples();
-    figures.pair(
-        "late-median",
-        "lateness of a task that waits for a deadline, median",
-        |b| lateness_ours(b, median),
-        |b| lateness_tokio(b, median),
-    );
-    figures.pair(
-        "late-99",
-        "the same, 99th of 100",
-        |b| lateness_ours(b, ninety_nine),
-        |b| lateness_tokio(b, ninety_nine),
-    );
-    figures.ours(
-        "fire-10000",
-        "`advance` over 10,000 deadlines, 1,000 of them apart",
-        fire,
-    );
+    let mut figures = Figures::new("timers", &[TOKIO, PINGORA]);
+    figures.row("clock", CLOCK).scale(each(Instant::now));
+    timeouts(&mut figures);
+    requests(&mut figures);
+    firing(&mut figures);
     figures.finish()
+}
+
+fn timeouts(figures: &mut Figures) {
+    for (threads, id, label, most) in [
+        (
+            1,
+            "timeout-1-thread",
+            "timeout armed and disarmed, 1 thread",
+            50.0,
+        ),
+        (
+            2,
+            "timeout-2-threads",
+            "timeout armed and disarmed, 2 threads, each",
+            55.0,
+        ),
+    ] {
+        figures
+            .row(id, label)
+            .ours(shared(threads, Ripcord::root, timeout_ours))
+            .peer(TOKIO, shared(threads, runtime, timeout_tokio))
+            .peer(PINGORA, shared(threads, || (), timeout_pingora))
+            .go()
+            .floor(CLOCK, each(Instant::now))
+            .target(Target::AtMost(most));
+    }
+    for (threads, id, label, plain) in [
+        (
+            1,
+            "crowded-timeout-1-thread",
+            "timeout armed and disarmed beside 400,000 armed, 1 thread",
+            "timeout-1-thread",
+        ),
+        (
+            2,
+            "crowded-timeout-2-threads",
+            "timeout armed and disarmed beside 400,000 armed, 2 threads, each",
+            "timeout-2-threads",
+        ),
+    ] {
+        figures
+            .row(id, label)
+            .ours(shared(
+                threads,
+                || crowd_ours(armed()),
+                |c, n| timeout_ours(&c.0, n),
+            ))
+            .peer(
+                TOKIO,
+                shared(
+                    threads,
+                    || crowd_tokio(armed()),
+                    |c, n| timeout_tokio(&c.1, n),
+                ),
+            )
+            .peer(
+                PINGORA,
+                shared(threads, crowd_pingora, |_, n| timeout_pingora(&(), n)),
+            )
+            .go()
+            .target(Target::TimesRow(1.3, plain));
+    }
+}
+
+fn requests(figures: &mut Figures) {
+    for (threads, id, label, most) in [
+        (
+            1,
+            "request-1-thread",
+            "request: child with a timeout, a pending wait, done, 1 thread",
+            72.0,
+        ),
+        (
+            2,
+            "request-2-threads",
+            "request: child with a timeout, a pending wait, done, 2 threads, each",
+            80.0,
+        ),
+    ] {
+        figures
+            .row(id, label)
+            .ours(shared(threads, Ripcord::root, request_ours))
+            .peer(TOKIO, shared(threads, server, request_tokio))
+            .peer(PINGORA, shared(threads, Token::root, request_pingora))
+            .go()
+            .target(Target::AtMost(most));
+    }
+    figures
+        .row("sleep", "sleep made, polled once and dropped")
+        .ours(shared(1, Ripcord::root, sleep_ours))
+        .peer(TOKIO, shared(1, runtime, sleep_tokio));
+}
+
+fn firing(figures: &mut Figures) {
+    for (percent, id, label, most) in [
+        (
+            50,
+            "late-50",
+            "lateness at the return of `wait`, 1,000,000 armed, median",
+            110_000.0,
+        ),
+        (
+            95,
+            "late-95",
+            "lateness at the return of `wait`, 1,000,000 armed, 95th of 100",
+            250_000.0,
+        ),
+    ] {
+        figures
+            .row(id, label)
+            .ours_found(move || late_ours(percent))
+            .peer_found(TOKIO, move || late_tokio(percent))
+            .go()
+            .floor_found("`thread::sleep`", move || late_kernel(percent))
+            .target(Target::AtMost(most));
+    }
+    figures
+        .row(
+            "fire-10000",
+            "`advance` over 10,000 deadlines, 1,000 of them apart, a deadline",
+        )
+        .ours(timed_by_itself(fire))
+        .per(FIRED)
+        .slow();
 }

@@ -1,51 +1,82 @@
 //! Runs figures under criterion and writes them, with where and how they were measured, into a section of PERF.md.
 
-use criterion::{Bencher, BenchmarkId, Criterion, SamplingMode};
+mod chart;
+mod cost;
+mod go;
+mod machine;
+mod perf_md;
+mod row;
+mod targets;
+
+pub(crate) use chart::{Chart, Series};
+pub(crate) use cost::{Unit, middle};
+pub(crate) use row::Row;
+pub(crate) use targets::Target;
+
+use cost::{Cost, Round};
+use criterion::{BenchmarkId, Criterion, SamplingMode};
+use go::Go;
+use machine::Ticks;
+use perf_md::PerfMd;
+use row::{FLOOR, GO, OURS, SCALE, Work};
 use serde_json::Value;
+use std::collections::HashMap;
 use std::env;
-use std::fmt::{self, Display, Formatter};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
-use std::thread;
+use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
+use targets::Reached;
 
-/// Peers take turns this many times, so that a slow second of the machine does not hit one of them alone.
+/// All rows are measured, then all again: a slow second of the machine does not hit one of them alone, and rows that
+/// are held against each other are measured near each other.
 const ROUNDS: usize = 3;
 
-const OURS: &str = "ripcord";
-const SCALE: &str = "scale";
+/// Criterion's flags that take no value: what stands alone after another is a value, else it is a filter.
+const SWITCHES: [&str; 10] = [
+    "--bench",
+    "--discard-baseline",
+    "--exact",
+    "--list",
+    "--nocapture",
+    "--noplot",
+    "--quick",
+    "--quiet",
+    "--test",
+    "--verbose",
+];
 
-pub(crate) type Workload = fn(&mut Bencher<'_>);
-
-/// Whether criterion will run each workload once and measure nothing.
+/// Whether each workload runs once and nothing is measured.
 pub(crate) fn test_mode() -> bool {
     let given = |flag| env::args().any(|arg| arg == flag);
     given("--test") || !given("--bench")
 }
 
-/// A line of the table: `subjects` are the names its workloads ran under.
-struct Row {
-    id: &'static str,
-    label: &'static str,
-    subjects: Vec<&'static str>,
+/// `full`, or `small` where nothing is measured: a test does not wait for large trees.
+pub(crate) fn sized<T>(full: T, small: T) -> T {
+    if test_mode() { small } else { full }
 }
 
 pub(crate) struct Figures {
     section: &'static str,
-    peer: &'static str,
+    peers: &'static [&'static str],
     criterion: Criterion,
     home: PathBuf,
     started: SystemTime,
     ticks: Ticks,
-    few_samples: bool,
     write: bool,
     rows: Vec<Row>,
+    charts: Vec<Chart>,
+    notes: Option<String>,
+    asked: bool,
+    measured: HashMap<(String, &'static str), Cost>,
+    go: Option<Go>,
 }
 
 impl Figures {
-    /// The figures of the section of PERF.md between `<!-- section:begin -->` and `<!-- section:end -->`.
-    pub(crate) fn new(section: &'static str, peer: &'static str) -> Self {
+    /// The figures of the section of PERF.md between `<!-- section:begin -->` and `<!-- section:end -->`. `peers` are
+    /// packages, in the order of their columns.
+    pub(crate) fn new(section: &'static str, peers: &'static [&'static str]) -> Self {
         let write = match env::var("RIPCORD_PERF") {
             Ok(word) if word == "write" => true,
             Ok(word) => panic!("RIPCORD_PERF={word}: only `write` is known"),
@@ -54,79 +85,74 @@ impl Figures {
         let home = criterion_home();
         let criterion = Criterion::default()
             .output_directory(&home)
-            .warm_up_time(Duration::from_millis(200))
-            .measurement_time(Duration::from_millis(600))
+            .warm_up_time(Duration::from_millis(100))
+            .measurement_time(Duration::from_millis(400))
             .sample_size(30)
             .nresamples(10_000)
             .configure_from_args();
         Self {
             section,
-            peer,
+            peers,
             criterion,
             home,
             started: SystemTime::now(),
             ticks: Ticks::now(),
-            few_samples: false,
             write,
             rows: Vec::new(),
+            charts: Vec::new(),
+            notes: None,
+            asked: true,
+            measured: HashMap::new(),
+            go: None,
         }
     }
 
-    /// The figures that follow take long to prepare: criterion's minimum of samples has to do for them.
-    /// It warns that even these take longer than they were given.
-    pub(crate) fn few_samples(&mut self) {
-        self.few_samples = true;
+    /// `id` names the row in criterion's filter, in targets and in Go's program.
+    pub(crate) fn row(&mut self, id: impl Into<String>, label: impl Into<String>) -> &mut Row {
+        self.rows.push(Row::new(id.into(), label.into()));
+        self.rows.last_mut().expect("just pushed")
     }
 
-    pub(crate) fn pair(
-        &mut self,
-        id: &'static str,
-        label: &'static str,
-        ours: Workload,
-        peers: Workload,
-    ) {
-        self.run(id, label, &[(OURS, ours), (self.peer, peers)]);
+    /// What a bench finds by itself, in Markdown.
+    pub(crate) fn note(&mut self, text: String) {
+        self.notes = Some(text);
     }
 
-    pub(crate) fn ours(&mut self, id: &'static str, label: &'static str, work: Workload) {
-        self.run(id, label, &[(OURS, work)]);
+    /// Whether a bench that is no row is to run; if not, the section lacks it.
+    pub(crate) fn asks_for(&mut self, id: &str) -> bool {
+        self.asked &= asked_for(id, OURS);
+        self.asked
     }
 
-    /// A cost of the machine, by which the others are read.
-    pub(crate) fn scale(&mut self, id: &'static str, label: &'static str, work: Workload) {
-        self.run(id, label, &[(SCALE, work)]);
+    /// Drawn when the section is written.
+    pub(crate) fn chart(&mut self, chart: Chart) {
+        self.charts.push(chart);
     }
 
-    fn run(&mut self, id: &'static str, label: &'static str, work: &[(&'static str, Workload)]) {
-        let mut group = self.criterion.benchmark_group(id);
-        group.sampling_mode(SamplingMode::Flat);
-        if self.few_samples {
-            group.sample_size(10);
-        }
-        for round in 1..=ROUNDS {
-            for &(subject, workload) in work {
-                group.bench_function(BenchmarkId::new(subject, round), workload);
+    /// Measures all rows, prints the tables if nothing lacks, and with `RIPCORD_PERF=write` puts them into PERF.md, or
+    /// fails.
+    pub(crate) fn finish(mut self) -> ExitCode {
+        let rows = std::mem::take(&mut self.rows);
+        if rows.iter().any(Row::asks_go) {
+            self.go = Go::find(&self.home);
+            if self.go.is_none() {
+                println!("no `go` on the PATH: its rows are left out");
             }
         }
-        group.finish();
-        let subjects = work.iter().map(|&(subject, _)| subject).collect();
-        self.rows.push(Row {
-            id,
-            label,
-            subjects,
-        });
-    }
-
-    /// Prints the table if all of it was measured, and with `RIPCORD_PERF=write` puts it into PERF.md, or fails.
-    pub(crate) fn finish(self) -> ExitCode {
-        let table = self.table();
-        if let Ok(table) = &table {
-            println!("{table}");
+        for round in 1..=sized(ROUNDS, 1) {
+            for row in &rows {
+                self.take_turns(row, round);
+            }
+        }
+        self.rows = rows;
+        let tables = self.tables();
+        if let Ok((section, targets)) = &tables {
+            println!("{section}\n{}", targets.concat());
         }
         if !self.write {
             return ExitCode::SUCCESS;
         }
-        match table.and_then(|table| self.replace_section(&table)) {
+        match tables.and_then(|(section, targets)| self.put(&section, &targets)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(why) => {
                 eprintln!("PERF.md is left as it was: {why}");
@@ -135,240 +161,211 @@ impl Figures {
         }
     }
 
-    /// Markdown, or what is lacking. A figure from an earlier run is lacking too: a table is of one run.
-    fn table(&self) -> Result<String, String> {
-        let peer = self.peer;
-        let mut compared = vec![
-            format!("| | {OURS} | 95 % interval | {peer} | 95 % interval | {peer} / {OURS} |"),
-            "|---|--:|--:|--:|--:|--:|".to_owned(),
-        ];
-        let mut scale = vec![
-            "| for scale | median | 95 % interval |".to_owned(),
-            "|---|--:|--:|".to_owned(),
-        ];
-        let mut lacking = Vec::new();
-        for Row {
-            id,
-            label,
-            subjects,
-        } in &self.rows
-        {
-            let costs: Option<Vec<_>> = subjects.iter().map(|s| self.cost(id, s)).collect();
-            match costs.as_deref() {
-                None => lacking.push(*id),
-                Some([cost]) if subjects[0] == SCALE => scale.push(format!("| {label} | {cost} |")),
-                Some([ours]) => compared.push(format!("| {label} | {ours} | | | |")),
-                Some([ours, theirs]) => {
-                    let rounds = ours.rounds.iter().zip(&theirs.rounds);
-                    let ratio = middle(rounds.map(|(ours, theirs)| theirs / ours).collect());
-                    compared.push(format!("| {label} | {ours} | {theirs} | {ratio:.2} |"));
+    fn take_turns(&mut self, row: &Row, round: usize) {
+        for (subject, work) in &row.work {
+            let figure = match work {
+                Work::Timed(make) => {
+                    let mut group = self.criterion.benchmark_group(&row.id);
+                    group.sampling_mode(SamplingMode::Flat);
+                    if row.slow {
+                        group.sample_size(10);
+                    }
+                    // Not set up where the filter leaves it out.
+                    let mut turn = None;
+                    group.bench_function(BenchmarkId::new(*subject, round), |b| {
+                        turn.get_or_insert_with(make)(b);
+                    });
+                    group.finish();
+                    self.estimate(&row.id, subject, round)
                 }
-                Some(_) => unreachable!("a row has one or two subjects"),
+                Work::Found(find) if asked_for(&row.id, subject) => Some(Round::exact(find())),
+                Work::Go if asked_for(&row.id, subject) => self.go.as_ref().map(|go| {
+                    let row = format!("{}/{}", self.section, row.id);
+                    go.measure(&row, test_mode())
+                }),
+                Work::Found(_) | Work::Go => None,
+            };
+            if let Some(figure) = figure {
+                if !matches!(work, Work::Timed(_)) && !test_mode() {
+                    let shown = row.unit.show(figure.median / row.per);
+                    println!("{}/{subject}/{round}: {shown}", row.id);
+                }
+                let empty = || Cost {
+                    unit: row.unit,
+                    rounds: Vec::new(),
+                };
+                let cost = self.measured.entry((row.id.clone(), *subject));
+                let rounds = &mut cost.or_insert_with(empty).rounds;
+                rounds.push(figure.divided_by(row.per));
             }
         }
+    }
+
+    /// What criterion found in this run, if it measured.
+    fn estimate(&self, id: &str, subject: &str, round: usize) -> Option<Round> {
+        let path = self
+            .home
+            .join(format!("{id}/{subject}/{round}/new/estimates.json"));
+        if fs::metadata(&path).ok()?.modified().ok()? < self.started {
+            return None;
+        }
+        let estimates: Value = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
+        let median = &estimates["median"];
+        let interval = &median["confidence_interval"];
+        Some(Round {
+            median: median["point_estimate"].as_f64()?,
+            low: interval["lower_bound"].as_f64()?,
+            high: interval["upper_bound"].as_f64()?,
+        })
+    }
+
+    /// `None` if it was not measured in every round.
+    fn cost(&self, id: &str, subject: &'static str) -> Option<&Cost> {
+        let cost = self.measured.get(&(id.to_owned(), subject))?;
+        (cost.rounds.len() == ROUNDS).then_some(cost)
+    }
+
+    /// The section and the lines of the targets, in Markdown, or what is lacking: a table is of one run.
+    fn tables(&self) -> Result<(String, Vec<String>), String> {
+        let no_go = |subject: &&str| *subject == GO && self.go.is_none();
+        if !self.asked || test_mode() {
+            return Err("it was not measured in this run".to_owned());
+        }
+        let lacking: Vec<_> = self
+            .rows
+            .iter()
+            .filter(|row| {
+                let mut subjects = row.work.iter().map(|(subject, _)| subject);
+                subjects.any(|subject| !no_go(subject) && self.cost(&row.id, subject).is_none())
+            })
+            .map(|row| row.id.as_str())
+            .collect();
         if !lacking.is_empty() {
             return Err(format!("not measured in this run: {}", lacking.join(", ")));
         }
-        let provenance = provenance(peer, self.ticks.taken_by_others());
-        Ok(format!(
-            "{provenance}\n\n{}\n\n{}\n",
-            compared.join("\n"),
-            scale.join("\n")
-        ))
-    }
-
-    /// What criterion found in this run, or `None` if it did not run all the rounds.
-    fn cost(&self, id: &str, subject: &str) -> Option<Cost> {
-        let mut cost = Cost {
-            median: 0.0,
-            low: f64::INFINITY,
-            high: 0.0,
-            rounds: Vec::new(),
+        let used = |subject: &str| {
+            let mut names = self.rows.iter().flat_map(|row| &row.work);
+            names.any(|(name, _)| *name == subject)
         };
-        for round in 1..=ROUNDS {
-            let path = self
-                .home
-                .join(format!("{id}/{subject}/{round}/new/estimates.json"));
-            if fs::metadata(&path).ok()?.modified().ok()? < self.started {
-                return None;
+        let mut columns = vec![OURS];
+        columns.extend(self.peers);
+        columns.extend(self.go.as_ref().map(|_| GO));
+        columns.extend(used(FLOOR).then_some(FLOOR));
+
+        let mut compared = format!(
+            "| | {} |\n|---|{}\n",
+            columns.join(" | "),
+            "--:|".repeat(columns.len())
+        );
+        let mut scale = "| for scale | |\n|---|--:|\n".to_owned();
+        let mut targets = Vec::new();
+        for row in &self.rows {
+            let cell = |column: &&'static str| self.cell(row, column);
+            if let Some(cost) = self.cost(&row.id, SCALE) {
+                scale += &format!("| {} | {cost} |\n", row.label);
+            } else {
+                let cells: Vec<_> = columns.iter().map(cell).collect();
+                compared += &format!("| {} | {} |\n", row.label, cells.join(" | "));
             }
-            let estimates: Value = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
-            let median = &estimates["median"];
-            let interval = &median["confidence_interval"];
-            cost.rounds.push(median["point_estimate"].as_f64()?);
-            cost.low = cost.low.min(interval["lower_bound"].as_f64()?);
-            cost.high = cost.high.max(interval["upper_bound"].as_f64()?);
+            for &target in &row.targets {
+                targets.push(self.target_line(row, target)?);
+            }
         }
-        cost.median = middle(cost.rounds.clone());
-        Some(cost)
-    }
-
-    /// Puts `table` between the section's marks; all else in PERF.md is written by hand and stays.
-    fn replace_section(&self, table: &str) -> Result<(), String> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("PERF.md");
-        let old = fs::read_to_string(&path).map_err(|e| e.to_string())?;
-        let marker = |edge| format!("<!-- {}:{edge} -->", self.section);
-        let (begin, end) = (marker("begin"), marker("end"));
-        let (before, rest) = old.split_once(&begin).ok_or(format!("no line `{begin}`"))?;
-        let (_, after) = rest
-            .split_once(&end)
-            .ok_or(format!("no line `{end}` after `{begin}`"))?;
-        fs::write(&path, format!("{before}{begin}\n{table}{end}{after}")).map_err(|e| e.to_string())
-    }
-}
-
-/// Nanoseconds.
-struct Cost {
-    /// Of the rounds' medians.
-    median: f64,
-    /// The lowest and the highest end of the rounds' intervals: a drift between rounds shows here.
-    low: f64,
-    high: f64,
-    rounds: Vec<f64>,
-}
-
-impl Display for Cost {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let [median, low, high] = [self.median, self.low, self.high].map(duration);
-        write!(f, "{median} | {low} to {high}")
-    }
-}
-
-fn middle(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// Three digits, as far as they mean something.
-fn duration(nanoseconds: f64) -> String {
-    let (value, unit) = match nanoseconds {
-        n if n < 1e3 => (n, "ns"),
-        n if n < 1e6 => (n / 1e3, "µs"),
-        n => (n / 1e6, "ms"),
-    };
-    let decimals = match value {
-        v if v < 10.0 => 2,
-        v if v < 100.0 => 1,
-        _ => 0,
-    };
-    format!("{value:.decimals$} {unit}")
-}
-
-/// Processor time since boot, in the kernel's ticks.
-struct Ticks {
-    all: f64,
-    others: f64,
-}
-
-impl Ticks {
-    fn now() -> Self {
-        let numbers = |path, skipped: &str| -> Vec<f64> {
-            let text = fs::read_to_string(path).unwrap_or_default();
-            let line = text.lines().next().unwrap_or_default();
-            let fields = line.rsplit_once(skipped).map_or("", |(_, rest)| rest);
-            fields
-                .split_whitespace()
-                .filter_map(|field| field.parse().ok())
-                .collect()
-        };
-        // user, nice, system, idle, iowait, irq, softirq, steal; guests are in user.
-        let kinds = numbers("/proc/stat", "cpu");
-        let all: f64 = kinds.iter().take(8).sum();
-        let idle: f64 = kinds.iter().skip(3).take(2).sum();
-        // Of what follows `comm` and the letter of the state: the eleventh is utime, then stime.
-        let own: f64 = numbers("/proc/self/stat", ")")
+        if !used(SCALE) {
+            scale.clear();
+        }
+        if !used(OURS) {
+            compared.clear();
+        }
+        let mut provenance = machine::provenance(&self.ticks, self.peers);
+        if !self.rows.is_empty() {
+            provenance += &format!(" {ROUNDS} rounds.");
+        }
+        match &self.go {
+            Some(go) => provenance += &format!(" Go is {}.", go.version),
+            None if used(GO) => {
+                provenance += " There was no `go` on the PATH: its column is left out."
+            }
+            None => {}
+        }
+        let plots = self
+            .charts
             .iter()
-            .skip(10)
-            .take(2)
-            .sum();
-        let others = all - idle - own;
-        Self { all, others }
+            .map(|c| format!("![{}](perf/{}.svg)\n", c.title, c.file));
+        let parts = [
+            provenance,
+            plots.collect(),
+            compared,
+            scale,
+            self.notes.clone().unwrap_or_default(),
+        ];
+        let parts = parts.iter().map(|part| part.trim_end());
+        let section: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
+        Ok((section.join("\n\n") + "\n", targets))
     }
 
-    /// The share since `self`, in percent. Threads that ought to run side by side take turns on a busy machine, and
-    /// then a lock looks cheaper than it is.
-    fn taken_by_others(&self) -> f64 {
-        let now = Self::now();
-        100.0 * (now.others - self.others) / (now.all - self.all)
+    fn cell(&self, row: &Row, column: &'static str) -> String {
+        let (Some(cost), Some(ours)) = (self.cost(&row.id, column), self.cost(&row.id, OURS))
+        else {
+            return String::new();
+        };
+        let ratio = cost.over(ours);
+        match column {
+            OURS => cost.to_string(),
+            _ if !ratio.is_finite() => cost.to_string(),
+            FLOOR => format!("{}: {cost}, ×{ratio:.2}", row.floor_name),
+            _ => format!("{cost}, ×{ratio:.2}"),
+        }
     }
-}
 
-fn provenance(peer: &str, others: f64) -> String {
-    let date = output("date", &["-u", "+%Y-%m-%d %H:%M UTC"]);
-    let kernel = output("uname", &["-sr"]);
-    let rustc = output("rustc", &["--version"]);
-    let cpu = cpu_model();
-    let cores = thread::available_parallelism().map_or(0, usize::from);
-    let commit = commit();
-    let command = command();
-    let version = locked_version(peer);
-    format!(
-        "{date}, commit {commit}, by `{command}`.\n\
-         {cpu}, {cores} cores, {kernel}, {rustc}, {peer} {version}.\n\
-         Others (processes and the hypervisor) took {others:.0} % of the processors meanwhile.\n\n\
-         The median of {ROUNDS} rounds in which the peers take turns; the interval spans those of all rounds."
-    )
-}
-
-/// The first line that a command prints.
-fn output(program: &str, args: &[&str]) -> String {
-    let done = Command::new(program)
-        .args(args)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output();
-    match done {
-        Ok(done) if done.status.success() => String::from_utf8_lossy(&done.stdout)
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .to_owned(),
-        _ => format!("({program} failed)"),
+    fn target_line(&self, row: &Row, target: Target) -> Result<String, String> {
+        let ours = self.cost(&row.id, OURS).expect("nothing lacks");
+        let other = match target {
+            Target::TimesRow(_, id) => self.rows.iter().find(|row| row.id == id),
+            _ => None,
+        };
+        let other = other.and_then(|row| Some((row.label.as_str(), self.cost(&row.id, OURS)?)));
+        let reached = Reached {
+            ours,
+            floor: self.cost(&row.id, FLOOR),
+            other,
+        };
+        target.line(self.section, &row.label, &reached)
     }
-}
 
-fn cpu_model() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    model
-        .map_or("unknown processor", |(_, name)| name)
-        .to_owned()
-}
+    fn series(&self, chart: &Chart) -> Vec<Series> {
+        let subjects = [OURS].into_iter().chain(self.peers.iter().copied());
+        let all = subjects.map(|subject| {
+            let point = |(x, id): &(f64, String)| Some((*x, self.cost(id, subject)?.median()));
+            let points = chart.points.iter().filter_map(point).collect();
+            Series { subject, points }
+        });
+        let measured = all.filter(|series| !series.points.is_empty());
+        measured.chain(chart.drawn.iter().cloned()).collect()
+    }
 
-/// PERF.md does not count as a change: writing it is what this is for.
-fn commit() -> String {
-    let head = output("git", &["rev-parse", "--short", "HEAD"]);
-    let changed = output("git", &["status", "--porcelain", "--", ".", ":!PERF.md"]);
-    if changed.is_empty() {
-        head
-    } else {
-        head + "-dirty"
+    fn put(&self, section: &str, targets: &[String]) -> Result<(), String> {
+        for chart in &self.charts {
+            chart.draw(&self.series(chart))?;
+        }
+        let mut perf = PerfMd::read()?;
+        perf.replace(self.section, section)?;
+        if !targets.is_empty() {
+            targets::replace(&mut perf, self.section, targets)?;
+        }
+        perf.write()
     }
 }
 
-/// Cargo gives us `--bench`; what the user gave after `--` narrows or changes the measurement, so it is told.
-fn command() -> String {
-    let own: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let own = if own.is_empty() {
-        String::new()
-    } else {
-        format!(" -- {}", own.join(" "))
+/// Criterion filters what it times; this is for what it does not.
+fn asked_for(id: &str, subject: &str) -> bool {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let is_value = |at: usize| {
+        let before = at.checked_sub(1).map(|before| args[before].as_str());
+        before.is_some_and(|flag| flag.starts_with('-') && !SWITCHES.contains(&flag))
     };
-    format!(
-        "RIPCORD_PERF=write cargo bench --bench {}{own}",
-        env!("CARGO_CRATE_NAME")
-    )
-}
-
-fn locked_version(package: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
-    let lock = fs::read_to_string(path).unwrap_or_default();
-    let entry = lock.split_once(&format!("name = \"{package}\"\nversion = \""));
-    let version = entry.and_then(|(_, rest)| rest.split_once('"'));
-    version
-        .map_or("of unknown version", |(version, _)| version)
-        .to_owned()
+    let filter = (0..args.len()).find(|&at| !args[at].starts_with('-') && !is_value(at));
+    filter.is_none_or(|at| format!("{id}/{subject}").contains(&args[at]))
 }
 
 /// Where criterion would put its results by itself: this binary lies in `<target>/<profile>/deps`.

@@ -1,0 +1,3 @@
+module ripcord.example/rows
+
+go 1.21

@@ -1,0 +1,179 @@
+//! What a context takes: bytes alive, and allocations in a steady state, counted by the allocator.
+//!
+//! `cargo bench --bench memory`; with `RIPCORD_PERF=write` the figures go into PERF.md.
+
+#[allow(dead_code, reason = "each bench uses a part")]
+mod common;
+#[allow(dead_code, unused_imports, reason = "each bench uses a part")]
+mod report;
+
+use common::{LONG, Ripcord, Subject, Token, noop};
+use pingora_timeout::fast_timeout::fast_timeout;
+use report::{Figures, Target, Unit, sized};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::{Pin, pin};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
+use tokio::runtime::Runtime;
+
+const TOKIO: &str = "tokio-util";
+const PINGORA: &str = "pingora-timeout";
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+struct Counting;
+
+static LIVE: AtomicIsize = AtomicIsize::new(0);
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+fn count(allocations: usize, bytes: isize) {
+    LIVE.fetch_add(bytes, Ordering::Relaxed);
+    ALLOCATIONS.fetch_add(allocations, Ordering::Relaxed);
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(1, layout.size().cast_signed());
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        count(0, -layout.size().cast_signed());
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        count(1, new_size.cast_signed() - layout.size().cast_signed());
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(ptr, layout, new_size) }
+    }
+}
+
+/// Of one of what `make` makes, in bytes. Half of them come first and empty the pools, so that each of the rest is
+/// seen; the handles themselves lie in memory that was there before.
+fn bytes<T>(mut make: impl FnMut() -> T) -> f64 {
+    let half = sized(100_000, 1_000);
+    let mut kept = Vec::with_capacity(2 * half);
+    kept.extend((0..half).map(|_| make()));
+    let before = LIVE.load(Ordering::Relaxed);
+    kept.extend((0..half).map(|_| make()));
+    let grown = LIVE.load(Ordering::Relaxed) - before;
+    black_box(&kept);
+    // Rarely somebody else's, as criterion's: not of a thousandth of them.
+    (grown as f64 / half as f64).round()
+}
+
+/// Of one `op`, once it has been done often.
+fn allocations(mut op: impl FnMut()) -> f64 {
+    let times = sized(10_000, 100);
+    (0..times).for_each(|_| op());
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    (0..times).for_each(|_| op());
+    (ALLOCATIONS.load(Ordering::Relaxed) - before) as f64 / times as f64
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime without I/O")
+}
+
+fn timeout_bytes_ours() -> f64 {
+    let root = Ripcord::root();
+    bytes(|| root.0.with_timeout(LONG))
+}
+
+/// The timer lies in its future, which lies in a task as a rule and in a box here.
+fn timeout_bytes_tokio() -> f64 {
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let root = Token::new();
+    bytes(|| {
+        let wait = root.child_token().cancelled_owned();
+        let mut timeout = Box::pin(tokio::time::timeout(LONG, wait));
+        assert!(timeout.as_mut().poll(&mut noop()).is_pending());
+        timeout
+    })
+}
+
+fn timeout_bytes_pingora() -> f64 {
+    let root = Token::new();
+    bytes(|| {
+        let wait = root.child_token().cancelled_owned();
+        let mut timeout = Box::pin(fast_timeout(LONG, wait));
+        assert!(timeout.as_mut().poll(&mut noop()).is_pending());
+        timeout
+    })
+}
+
+fn request_ours() -> f64 {
+    let root = Ripcord::root();
+    allocations(|| {
+        let (ctx, guard) = root.0.with_timeout(LONG);
+        assert!(Pin::new(&mut ctx.done()).poll(&mut noop()).is_pending());
+        drop(guard);
+    })
+}
+
+fn request_tokio() -> f64 {
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let root = Token::new();
+    allocations(|| {
+        let token = root.child_token();
+        let wait = pin!(tokio::time::timeout(LONG, token.cancelled()));
+        assert!(wait.poll(&mut noop()).is_pending());
+    })
+}
+
+fn request_pingora() -> f64 {
+    let root = Token::new();
+    allocations(|| {
+        let token = root.child_token();
+        let wait = pin!(fast_timeout(LONG, token.cancelled()));
+        assert!(wait.poll(&mut noop()).is_pending());
+    })
+}
+
+fn child_bytes<S: Subject>() -> f64 {
+    let root = S::root();
+    bytes(|| root.child())
+}
+
+fn main() -> ExitCode {
+    let mut figures = Figures::new("memory", &[TOKIO, "tokio", PINGORA]);
+    figures
+        .row("child", "bytes of a live child, beside its handles")
+        .ours_found(child_bytes::<Ripcord>)
+        .peer_found(TOKIO, child_bytes::<Token>)
+        .go()
+        .unit(Unit::Bytes)
+        .target(Target::AtMost(128.0));
+    figures
+        .row("timeout", "bytes of a live child with a timeout")
+        .ours_found(timeout_bytes_ours)
+        .peer_found("tokio", timeout_bytes_tokio)
+        .peer_found(PINGORA, timeout_bytes_pingora)
+        .go()
+        .unit(Unit::Bytes)
+        .target(Target::AtMost(192.0));
+    figures
+        .row(
+            "request",
+            "allocations of a request: child with a timeout, a pending wait, done",
+        )
+        .ours_found(request_ours)
+        .peer_found("tokio", request_tokio)
+        .peer_found(PINGORA, request_pingora)
+        .go()
+        .unit(Unit::Count)
+        .target(Target::AtMost(0.0));
+    figures.finish()
+}
