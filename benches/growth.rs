@@ -2,17 +2,15 @@
 //!
 //! `cargo bench --bench growth`; with `RIPCORD_PERF=write` the figures go into PERF.md and the plots into `perf/`.
 
-#[allow(dead_code, reason = "each bench uses a part")]
 mod common;
-#[allow(dead_code, unused_imports, reason = "each bench uses a part")]
 mod report;
 
-use common::{LONG, Ripcord, Subject, Token, noop, time_threads};
+use common::timeouts::{crowd_ours, crowd_tokio, timeout_ours, timeout_tokio};
+use common::tree::{self, crowded};
+use common::{Ripcord, Subject, Token, time_threads};
 use report::{Chart, Figures, middle, sized};
 use ripcord::{Context, Key};
-use std::future::{Future, pending};
 use std::hint::black_box;
-use std::pin::pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -38,18 +36,22 @@ fn cost(mut run: impl FnMut(u64) -> Duration) -> f64 {
     middle((0..sized(7, 1)).map(|_| run(n).as_nanos() as f64 / n as f64))
 }
 
-fn timed(mut op: impl FnMut()) -> f64 {
+fn timed(mut run: impl FnMut(u64)) -> f64 {
     cost(|n| {
         let start = Instant::now();
-        (0..n).for_each(|_| op());
+        run(n);
         start.elapsed()
     })
+}
+
+fn timed_each(mut op: impl FnMut()) -> f64 {
+    timed(|n| (0..n).for_each(|_| op()))
 }
 
 fn value(depth: usize) -> f64 {
     let set = |ctx: Context, n: usize| ctx.with_value(&OTHERS[n % 7], n);
     let ctx = (1..depth).fold(Context::background().with_value(&FIRST, 0), set);
-    timed(|| {
+    timed_each(|| {
         black_box(black_box(&ctx).value(&FIRST));
     })
 }
@@ -62,81 +64,37 @@ fn value_otel(depth: usize) -> f64 {
     struct Other(#[expect(dead_code, reason = "it hides the one before")] usize);
     let set = |ctx: opentelemetry::Context, n| ctx.with_value(Other(n));
     let ctx = (1..depth).fold(opentelemetry::Context::new().with_value(First(0)), set);
-    timed(|| {
+    timed_each(|| {
         black_box(black_box(&ctx).get::<First>());
     })
 }
 
 fn beside<S: Subject>(siblings: usize) -> f64 {
-    let root = S::root();
-    let _crowd: Vec<S> = (0..siblings).map(|_| root.child()).collect();
-    timed(|| {
-        black_box(&root.child());
-    })
+    let (root, _crowd) = crowded::<S>(siblings);
+    timed(|n| tree::child(&root, n))
 }
 
 fn cancel<S: Subject>(children: usize) -> f64 {
-    let once = || {
-        let root = S::root();
-        let kept: Vec<S> = (0..children).map(|_| root.child()).collect();
-        let start = Instant::now();
-        root.cancel();
-        let took = start.elapsed();
-        assert!(kept.iter().all(S::is_done));
-        took
-    };
-    cost(|n| (0..n).map(|_| once()).sum())
+    cost(|n| (0..n).map(|_| tree::cancel_fan::<S>(children)).sum())
 }
 
 fn chain<S: Subject>(levels: usize) -> f64 {
-    timed(|| {
-        let root = S::root();
-        let mut chain = Vec::with_capacity(levels);
-        chain.push(root.child());
-        for above in 0..levels - 1 {
-            let level = S::child(&chain[above]);
-            chain.push(level);
-        }
-        root.cancel();
-        assert!(chain[levels - 1].is_done());
-    })
+    timed_each(|| tree::chain::<S>(levels))
 }
 
 fn timeout(armed: usize) -> f64 {
-    let root = Ripcord::root();
-    let _crowd: Vec<Ripcord> = (0..armed).map(|_| root.0.with_timeout(LONG)).collect();
-    timed(|| {
-        black_box(&root.0.with_timeout(LONG));
-    })
+    let (root, _crowd) = crowd_ours(armed);
+    timed(|n| timeout_ours(&root, n))
 }
 
-fn timeout_tokio(armed: usize) -> f64 {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .expect("a runtime without I/O");
-    let _entered = runtime.enter();
-    let arm = |_| {
-        let mut timeout = Box::pin(tokio::time::timeout(LONG, pending::<()>()));
-        assert!(timeout.as_mut().poll(&mut noop()).is_pending());
-        timeout
-    };
-    let _crowd: Vec<_> = (0..armed).map(arm).collect();
-    timed(|| {
-        let timeout = pin!(tokio::time::timeout(LONG, pending::<()>()));
-        assert!(timeout.poll(&mut noop()).is_pending());
-    })
+fn timeout_peer(armed: usize) -> f64 {
+    let (_crowd, runtime) = crowd_tokio(armed);
+    timed(|n| timeout_tokio(&runtime, n))
 }
 
 fn threads<S: Subject>(threads: usize) -> f64 {
     let root = S::root();
-    cost(|n| {
-        time_threads(threads, || {
-            for _ in 0..n {
-                black_box(&root.child());
-            }
-        })
-    })
+    cost(|n| time_threads(threads, || tree::child(&root, n)))
 }
 
 /// One plot: a row for each size, measured by each of `subjects`.
@@ -196,7 +154,7 @@ const GROWTHS: [Growth; 6] = [
         x: "armed",
         sizes: &[1, 10, 100, 1_000, 10_000, 100_000, 1_000_000],
         ours: timeout,
-        peer: (TOKIO, timeout_tokio),
+        peer: (TOKIO, timeout_peer),
         per_size: false,
     },
     // A thread's own cost counts all that run beside it: on as many processors it stays, on fewer they take turns.

@@ -2,21 +2,18 @@
 //!
 //! `cargo bench --bench memory`; with `RIPCORD_PERF=write` the figures go into PERF.md.
 
-#[allow(dead_code, reason = "each bench uses a part")]
 mod common;
-#[allow(dead_code, unused_imports, reason = "each bench uses a part")]
 mod report;
 
+use common::timeouts::{request_ours, request_pingora, request_tokio, runtime, server};
 use common::{LONG, Ripcord, Subject, Token, noop};
 use pingora_timeout::fast_timeout::fast_timeout;
 use report::{Figures, Target, Unit, sized};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::Future;
 use std::hint::black_box;
-use std::pin::{Pin, pin};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
-use tokio::runtime::Runtime;
 
 const TOKIO: &str = "tokio-util";
 const PINGORA: &str = "pingora-timeout";
@@ -78,13 +75,6 @@ fn allocations(mut op: impl FnMut()) -> f64 {
     (ALLOCATIONS.load(Ordering::Relaxed) - before) as f64 / times as f64
 }
 
-fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .expect("a runtime without I/O")
-}
-
 fn timeout_bytes_ours() -> f64 {
     let root = Ripcord::root();
     bytes(|| root.0.with_timeout(LONG))
@@ -113,33 +103,11 @@ fn timeout_bytes_pingora() -> f64 {
     })
 }
 
-fn request_ours() -> f64 {
-    let root = Ripcord::root();
-    allocations(|| {
-        let (ctx, guard) = root.0.with_timeout(LONG);
-        assert!(Pin::new(&mut ctx.done()).poll(&mut noop()).is_pending());
-        drop(guard);
-    })
-}
-
-fn request_tokio() -> f64 {
-    let runtime = runtime();
-    let _entered = runtime.enter();
-    let root = Token::new();
-    allocations(|| {
-        let token = root.child_token();
-        let wait = pin!(tokio::time::timeout(LONG, token.cancelled()));
-        assert!(wait.poll(&mut noop()).is_pending());
-    })
-}
-
-fn request_pingora() -> f64 {
-    let root = Token::new();
-    allocations(|| {
-        let token = root.child_token();
-        let wait = pin!(fast_timeout(LONG, token.cancelled()));
-        assert!(wait.poll(&mut noop()).is_pending());
-    })
+fn request_allocations<R>(make: fn() -> R, request: fn(&R, u64)) -> impl Fn() -> f64 {
+    move || {
+        let made = make();
+        allocations(|| request(&made, 1))
+    }
 }
 
 fn child_bytes<S: Subject>() -> f64 {
@@ -169,9 +137,9 @@ fn main() -> ExitCode {
             "request",
             "allocations of a request: child with a timeout, a pending wait, done",
         )
-        .ours_found(request_ours)
-        .peer_found("tokio", request_tokio)
-        .peer_found(PINGORA, request_pingora)
+        .ours_found(request_allocations(Ripcord::root, request_ours))
+        .peer_found("tokio", request_allocations(server, request_tokio))
+        .peer_found(PINGORA, request_allocations(Token::root, request_pingora))
         .go()
         .unit(Unit::Count)
         .target(Target::AtMost(0.0));

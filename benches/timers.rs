@@ -2,11 +2,13 @@
 //!
 //! `cargo bench --bench timers`; with `RIPCORD_PERF=write` the figures go into PERF.md.
 
-#[allow(dead_code, reason = "each bench uses a part")]
 mod common;
-#[allow(dead_code, unused_imports, reason = "each bench uses a part")]
 mod report;
 
+use common::timeouts::{
+    crowd_ours, crowd_tokio, request_ours, request_pingora, request_tokio, runtime, server,
+    timeout_ours, timeout_tokio,
+};
 use common::{LONG, Ripcord, Subject, Token, each, noop, shared, timed_by_itself};
 use pingora_timeout::fast_timeout::{FastOrTokioTimeout, fast_timeout};
 use report::{Figures, Target, sized};
@@ -18,38 +20,13 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-use tokio::time::Timeout;
-use tokio_util::sync::CancellationToken;
 
 const TOKIO: &str = "tokio";
 const PINGORA: &str = "pingora-timeout";
 const CLOCK: &str = "`Instant::now`";
 
-fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .expect("a runtime without I/O")
-}
-
 fn armed() -> usize {
     sized(400_000, 400)
-}
-
-fn timeout_ours(root: &Ripcord, n: u64) {
-    for _ in 0..n {
-        black_box(&root.0.with_timeout(LONG));
-    }
-}
-
-/// Tokio's timer is in its wheel from the first poll on.
-fn timeout_tokio(runtime: &Runtime, n: u64) {
-    let _entered = runtime.enter();
-    let mut cx = noop();
-    for _ in 0..n {
-        let timeout = pin!(tokio::time::timeout(LONG, pending::<()>()));
-        assert!(black_box(timeout).poll(&mut cx).is_pending());
-    }
 }
 
 fn timeout_pingora(_: &(), n: u64) {
@@ -58,28 +35,6 @@ fn timeout_pingora(_: &(), n: u64) {
         let timeout = pin!(fast_timeout(LONG, pending::<()>()));
         assert!(black_box(timeout).poll(&mut cx).is_pending());
     }
-}
-
-/// A root, and contexts that stay armed beside what is measured.
-fn crowd_ours(armed: usize) -> (Ripcord, Vec<Ripcord>) {
-    let root = Ripcord::root();
-    let crowd = (0..armed).map(|_| root.0.with_timeout(LONG)).collect();
-    (root, crowd)
-}
-
-type TokioCrowd = (Vec<Pin<Box<Timeout<Pending<()>>>>>, Runtime);
-
-fn crowd_tokio(armed: usize) -> TokioCrowd {
-    let runtime = runtime();
-    let entered = runtime.enter();
-    let arm = |_| {
-        let mut timeout = Box::pin(tokio::time::timeout(LONG, pending()));
-        assert!(timeout.as_mut().poll(&mut noop()).is_pending());
-        timeout
-    };
-    let crowd = (0..armed).map(arm).collect();
-    drop(entered);
-    (crowd, runtime)
 }
 
 type PingoraTimeout = pingora_timeout::Timeout<Pending<()>, FastOrTokioTimeout>;
@@ -91,48 +46,6 @@ fn crowd_pingora() -> Vec<Pin<Box<PingoraTimeout>>> {
         timeout
     };
     (0..armed()).map(arm).collect()
-}
-
-/// What a server does with a context for a request.
-fn request_ours(root: &Ripcord, n: u64) {
-    let mut cx = noop();
-    for _ in 0..n {
-        let (ctx, guard) = root.0.with_timeout(LONG);
-        assert!(Pin::new(&mut ctx.done()).poll(&mut cx).is_pending());
-        drop(guard);
-        drop(ctx);
-    }
-}
-
-type Server = (CancellationToken, Runtime);
-
-fn server() -> Server {
-    (CancellationToken::new(), runtime())
-}
-
-fn request_tokio((root, runtime): &Server, n: u64) {
-    let _entered = runtime.enter();
-    let mut cx = noop();
-    for _ in 0..n {
-        let token = root.child_token();
-        {
-            let wait = pin!(tokio::time::timeout(LONG, token.cancelled()));
-            assert!(black_box(wait).poll(&mut cx).is_pending());
-        }
-        token.cancel();
-    }
-}
-
-fn request_pingora(root: &Token, n: u64) {
-    let mut cx = noop();
-    for _ in 0..n {
-        let token = root.child_token();
-        {
-            let wait = pin!(fast_timeout(LONG, token.cancelled()));
-            assert!(black_box(wait).poll(&mut cx).is_pending());
-        }
-        token.cancel();
-    }
 }
 
 fn sleep_ours(root: &Ripcord, n: u64) {
@@ -232,22 +145,9 @@ fn main() -> ExitCode {
 }
 
 fn timeouts(figures: &mut Figures) {
-    for (threads, id, label, most) in [
-        (
-            1,
-            "timeout-1-thread",
-            "timeout armed and disarmed, 1 thread",
-            50.0,
-        ),
-        (
-            2,
-            "timeout-2-threads",
-            "timeout armed and disarmed, 2 threads, each",
-            55.0,
-        ),
-    ] {
+    for (threads, most) in [(1, 50.0), (2, 55.0)] {
         figures
-            .row(id, label)
+            .row_on(threads, "timeout", "timeout armed and disarmed")
             .ours(shared(threads, Ripcord::root, timeout_ours))
             .peer(TOKIO, shared(threads, runtime, timeout_tokio))
             .peer(PINGORA, shared(threads, || (), timeout_pingora))
@@ -255,22 +155,13 @@ fn timeouts(figures: &mut Figures) {
             .floor(CLOCK, each(Instant::now))
             .target(Target::AtMost(most));
     }
-    for (threads, id, label, plain) in [
-        (
-            1,
-            "crowded-timeout-1-thread",
-            "timeout armed and disarmed beside 400,000 armed, 1 thread",
-            "timeout-1-thread",
-        ),
-        (
-            2,
-            "crowded-timeout-2-threads",
-            "timeout armed and disarmed beside 400,000 armed, 2 threads, each",
-            "timeout-2-threads",
-        ),
-    ] {
+    for (threads, plain) in [(1, "timeout-1-thread"), (2, "timeout-2-threads")] {
         figures
-            .row(id, label)
+            .row_on(
+                threads,
+                "crowded-timeout",
+                "timeout armed and disarmed beside 400,000 armed",
+            )
             .ours(shared(
                 threads,
                 || crowd_ours(armed()),
@@ -294,22 +185,13 @@ fn timeouts(figures: &mut Figures) {
 }
 
 fn requests(figures: &mut Figures) {
-    for (threads, id, label, most) in [
-        (
-            1,
-            "request-1-thread",
-            "request: child with a timeout, a pending wait, done, 1 thread",
-            72.0,
-        ),
-        (
-            2,
-            "request-2-threads",
-            "request: child with a timeout, a pending wait, done, 2 threads, each",
-            80.0,
-        ),
-    ] {
+    for (threads, most) in [(1, 72.0), (2, 80.0)] {
         figures
-            .row(id, label)
+            .row_on(
+                threads,
+                "request",
+                "request: child with a timeout, a pending wait, done",
+            )
             .ours(shared(threads, Ripcord::root, request_ours))
             .peer(TOKIO, shared(threads, server, request_tokio))
             .peer(PINGORA, shared(threads, Token::root, request_pingora))

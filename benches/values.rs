@@ -3,9 +3,7 @@
 //!
 //! `cargo bench --bench values`; with `RIPCORD_PERF=write` the figures go into PERF.md.
 
-#[allow(dead_code, reason = "each bench uses a part")]
 mod common;
-#[allow(dead_code, unused_imports, reason = "each bench uses a part")]
 mod report;
 
 use criterion::Bencher;

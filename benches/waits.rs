@@ -1,13 +1,13 @@
-//! Waiting: futures, channels, callbacks and blocked threads, beside tokio-util's and stop-token's.
+//! Waiting: futures, channels, callbacks and blocked threads, beside tokio-util's and stop-token's. What a wait
+//! costs that is polled once and dropped is in `tree`.
 //!
 //! `cargo bench --bench waits`; with `RIPCORD_PERF=write` the figures go into PERF.md.
 
-#[allow(dead_code, reason = "each bench uses a part")]
 mod common;
-#[allow(dead_code, unused_imports, reason = "each bench uses a part")]
 mod report;
 
-use common::{Ripcord, Subject, Token, noop, shared, timed_by_itself};
+use common::tree::wait;
+use common::{Ripcord, Subject, Token, shared, timed_by_itself};
 use report::{Figures, middle, sized};
 use std::future::Future;
 use std::hint::black_box;
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{self, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
-use stop_token::{StopSource, StopToken};
+use stop_token::StopSource;
 
 const TOKIO: &str = "tokio-util";
 const STOP: &str = "stop-token";
@@ -37,27 +37,6 @@ impl Wake for Wakes {
     fn wake_by_ref(self: &Arc<Self>) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-fn wait<S: Subject>(root: &S, n: u64) {
-    let mut cx = noop();
-    for _ in 0..n {
-        assert!(black_box(root).wait_once(&mut cx).is_pending());
-    }
-}
-
-fn wait_stop(source: &(StopSource, StopToken), n: u64) {
-    let mut cx = noop();
-    for _ in 0..n {
-        let token = pin!(black_box(&source.1).clone());
-        assert!(token.poll(&mut cx).is_pending());
-    }
-}
-
-fn stop_source() -> (StopSource, StopToken) {
-    let source = StopSource::new();
-    let token = source.token();
-    (source, token)
 }
 
 /// The whole life of a wait that is ended: made, polled, told, polled.
@@ -178,11 +157,6 @@ fn wait_tokio(token: &Token) {
 
 fn main() -> ExitCode {
     let mut figures = Figures::new("waits", &[TOKIO, STOP]);
-    figures
-        .row("poll", "wait made, polled once and dropped")
-        .ours(shared(1, Ripcord::root, wait))
-        .peer(TOKIO, shared(1, Token::root, wait))
-        .peer(STOP, shared(1, stop_source, wait_stop));
     figures
         .row(
             "wake",

@@ -1,5 +1,10 @@
 //! What the benches measure with, each loop written once for all subjects.
 
+#![allow(dead_code, reason = "each bench uses a part")]
+
+pub(crate) mod timeouts;
+pub(crate) mod tree;
+
 use criterion::Bencher;
 use ripcord::{CancelGuard, Context};
 use std::future::Future;

@@ -1,5 +1,7 @@
 //! Runs figures under criterion and writes them, with where and how they were measured, into a section of PERF.md.
 
+#![allow(dead_code, unused_imports, reason = "each bench uses a part")]
+
 mod chart;
 mod cost;
 mod go;
@@ -111,6 +113,17 @@ impl Figures {
     pub(crate) fn row(&mut self, id: impl Into<String>, label: impl Into<String>) -> &mut Row {
         self.rows.push(Row::new(id.into(), label.into()));
         self.rows.last_mut().expect("just pushed")
+    }
+
+    /// A row of what so many threads at once pay each, as its id and its label say.
+    pub(crate) fn row_on(&mut self, threads: usize, id: &str, label: &str) -> &mut Row {
+        match threads {
+            1 => self.row(format!("{id}-1-thread"), format!("{label}, 1 thread")),
+            _ => self.row(
+                format!("{id}-{threads}-threads"),
+                format!("{label}, {threads} threads, each"),
+            ),
+        }
     }
 
     /// What a bench finds by itself, in Markdown.

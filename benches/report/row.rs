@@ -104,9 +104,13 @@ impl Row {
         self.timed(SCALE, make)
     }
 
-    pub(crate) fn ours_found(&mut self, find: impl Fn() -> f64 + 'static) -> &mut Self {
-        self.work.push((OURS, Work::Found(Box::new(find))));
+    fn found(&mut self, subject: &'static str, find: impl Fn() -> f64 + 'static) -> &mut Self {
+        self.work.push((subject, Work::Found(Box::new(find))));
         self
+    }
+
+    pub(crate) fn ours_found(&mut self, find: impl Fn() -> f64 + 'static) -> &mut Self {
+        self.found(OURS, find)
     }
 
     pub(crate) fn peer_found(
@@ -114,8 +118,7 @@ impl Row {
         name: &'static str,
         find: impl Fn() -> f64 + 'static,
     ) -> &mut Self {
-        self.work.push((name, Work::Found(Box::new(find))));
-        self
+        self.found(name, find)
     }
 
     pub(crate) fn floor_found(
@@ -124,8 +127,7 @@ impl Row {
         find: impl Fn() -> f64 + 'static,
     ) -> &mut Self {
         self.floor_name = name;
-        self.work.push((FLOOR, Work::Found(Box::new(find))));
-        self
+        self.found(FLOOR, find)
     }
 
     pub(crate) fn unit(&mut self, unit: Unit) -> &mut Self {

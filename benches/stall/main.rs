@@ -4,13 +4,11 @@
 //! `cargo bench --bench stall`; with `RIPCORD_PERF=write` the figures go into PERF.md.
 
 #[cfg(target_os = "linux")]
-#[allow(dead_code, reason = "each bench uses a part")]
 #[path = "../common/mod.rs"]
 mod common;
 #[cfg(target_os = "linux")]
 mod observe;
 #[cfg(target_os = "linux")]
-#[allow(dead_code, unused_imports, reason = "each bench uses a part")]
 #[path = "../report/mod.rs"]
 mod report;
 #[cfg(target_os = "linux")]

@@ -1,5 +1,6 @@
 //! The two sides, in turns, and what is written of them.
 
+use super::common::timeouts::runtime;
 use super::common::{LONG, noop};
 use super::observe::{Seen, install, observe};
 use super::report::{Chart, Figures, Series, Unit, middle, sized};
@@ -50,10 +51,7 @@ fn ours(stops: usize) -> Seen {
 }
 
 fn tokio(stops: usize) -> Seen {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .expect("a runtime without I/O");
+    let runtime = runtime();
     let root = CancellationToken::new();
     observe(stops, || request_tokio(&root, &runtime))
 }

@@ -2,14 +2,13 @@
 //!
 //! `cargo bench --bench tree`; with `RIPCORD_PERF=write` the figures go into PERF.md.
 
-#[allow(dead_code, reason = "each bench uses a part")]
 #[path = "../common/mod.rs"]
 mod common;
-#[allow(dead_code, unused_imports, reason = "each bench uses a part")]
 #[path = "../report/mod.rs"]
 mod report;
 mod work;
 
+use common::tree::{cancel_fan, chain, child, crowded, stop_source, wait, wait_stop};
 use common::{Ripcord, Subject, Token, check_tree, each, shared, timed_by_itself};
 use report::{Figures, Target};
 use ripcord::Context;
@@ -17,9 +16,8 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 use work::{
-    EIGHT, LEVELS, cancel_fan, cancelled_child, chain, child, child_and_wait, crowded,
-    eight_values, first_drops, guard_first, load, locked_add, look, merge_two, million, one_pass,
-    queue, shared_add, stop_source, wait, wait_stop,
+    CROWD, EIGHT, LEVELS, cancelled_child, child_and_wait, eight_values, first_drops, guard_first,
+    load, locked_add, look, merge_two, million, one_pass, queue, shared_add,
 };
 
 const TOKIO: &str = "tokio-util";
@@ -71,130 +69,56 @@ fn scale(figures: &mut Figures) {
 }
 
 fn churns(figures: &mut Figures) {
-    for (threads, id, label, most) in [
-        (
-            1,
-            "is-done-1-thread",
-            "`is_done` of a live context, 1 thread",
-            0.8,
-        ),
-        (
-            2,
-            "is-done-2-threads",
-            "`is_done` of a live context, 2 threads, each",
-            0.9,
-        ),
-    ] {
+    for (threads, most) in [(1, 0.8), (2, 0.9)] {
         figures
-            .row(id, label)
+            .row_on(threads, "is-done", "`is_done` of a live context")
             .ours(shared(threads, Ripcord::root, look))
             .peer(TOKIO, shared(threads, Token::root, look))
             .go()
             .floor("a load", load)
             .target(Target::AtMost(most));
     }
-    for (threads, id, label, most) in [
-        (
-            1,
-            "child-1-thread",
-            "child of one root, made and dropped, 1 thread",
-            20.0,
-        ),
-        (
-            2,
-            "child-2-threads",
-            "child of one root, made and dropped, 2 threads, each",
-            22.0,
-        ),
-    ] {
+    for (threads, most) in [(1, 20.0), (2, 22.0)] {
         figures
-            .row(id, label)
+            .row_on(threads, "child", "child of one root, made and dropped")
             .ours(shared(threads, Ripcord::root, child))
             .peer(TOKIO, shared(threads, Token::root, child))
             .go()
             .floor(FETCH_ADD, shared(threads, AtomicU64::default, shared_add))
             .target(Target::AtMost(most));
     }
-    for (threads, id, label, plain) in [
-        (
-            1,
-            "crowded-1-thread",
-            "child beside 10,000 live siblings, 1 thread",
-            "child-1-thread",
-        ),
-        (
-            2,
-            "crowded-2-threads",
-            "child beside 10,000 live siblings, 2 threads, each",
-            "child-2-threads",
-        ),
-    ] {
+    for (threads, plain) in [(1, "child-1-thread"), (2, "child-2-threads")] {
         figures
-            .row(id, label)
-            .ours(shared(threads, crowded::<Ripcord>, |c, n| child(&c.0, n)))
+            .row_on(threads, "crowded", "child beside 10,000 live siblings")
+            .ours(shared(
+                threads,
+                || crowded::<Ripcord>(CROWD),
+                |c, n| child(&c.0, n),
+            ))
             .peer(
                 TOKIO,
-                shared(threads, crowded::<Token>, |c, n| child(&c.0, n)),
+                shared(threads, || crowded::<Token>(CROWD), |c, n| child(&c.0, n)),
             )
             .go()
             .target(Target::TimesRow(1.2, plain));
     }
-    for (threads, id, label, plain) in [
-        (
-            1,
-            "cancelled-1-thread",
-            "child made, cancelled and dropped, 1 thread",
-            "child-1-thread",
-        ),
-        (
-            2,
-            "cancelled-2-threads",
-            "child made, cancelled and dropped, 2 threads, each",
-            "child-2-threads",
-        ),
-    ] {
+    for (threads, plain) in [(1, "child-1-thread"), (2, "child-2-threads")] {
         figures
-            .row(id, label)
+            .row_on(threads, "cancelled", "child made, cancelled and dropped")
             .ours(shared(threads, Ripcord::root, cancelled_child))
             .peer(TOKIO, shared(threads, Token::root, cancelled_child))
             .target(Target::TimesRow(1.2, plain));
     }
-    for (threads, id, label, plain) in [
-        (
-            1,
-            "values-1-thread",
-            "child of a root that carries 8 values, 1 thread",
-            "child-1-thread",
-        ),
-        (
-            2,
-            "values-2-threads",
-            "child of a root that carries 8 values, 2 threads, each",
-            "child-1-thread",
-        ),
-    ] {
+    for (threads, plain) in [(1, "child-1-thread"), (2, "child-1-thread")] {
         figures
-            .row(id, label)
+            .row_on(threads, "values", "child of a root that carries 8 values")
             .ours(shared(threads, eight_values, child))
             .go()
             .target(Target::TimesRow(1.2, plain));
     }
-    for (threads, id, label, most) in [
-        (
-            1,
-            "queue-1-thread",
-            "first in, first out, 64 in flight, 1 thread",
-            28.0,
-        ),
-        (
-            2,
-            "queue-2-threads",
-            "first in, first out, 64 in flight, 2 threads, each",
-            30.0,
-        ),
-    ] {
+    for (threads, most) in [(1, 28.0), (2, 30.0)] {
         figures
-            .row(id, label)
+            .row_on(threads, "queue", "first in, first out, 64 in flight")
             .ours(shared(threads, Ripcord::root, queue))
             .peer(TOKIO, shared(threads, Token::root, queue))
             .go()
@@ -209,39 +133,25 @@ fn churns(figures: &mut Figures) {
 }
 
 fn waits(figures: &mut Figures) {
-    for (threads, id, label) in [
-        (
-            1,
-            "wait-1-thread",
-            "first wait on a hot root: made, polled once, dropped, 1 thread",
-        ),
-        (
-            2,
-            "wait-2-threads",
-            "first wait on a hot root, 2 threads, each",
-        ),
-    ] {
+    for threads in [1, 2] {
         figures
-            .row(id, label)
+            .row_on(
+                threads,
+                "wait",
+                "first wait on a hot root: made, polled once, dropped",
+            )
             .ours(shared(threads, Ripcord::root, wait))
             .peer(TOKIO, shared(threads, Token::root, wait))
             .peer(STOP, shared(threads, stop_source, wait_stop))
             .target(Target::TimesRow(1.2, "child-1-thread"));
     }
-    for (threads, id, label) in [
-        (
-            1,
-            "child-wait-1-thread",
-            "child of a hot root and a first wait on it, 1 thread",
-        ),
-        (
-            2,
-            "child-wait-2-threads",
-            "child of a hot root and a first wait on it, 2 threads, each",
-        ),
-    ] {
+    for threads in [1, 2] {
         figures
-            .row(id, label)
+            .row_on(
+                threads,
+                "child-wait",
+                "child of a hot root and a first wait on it",
+            )
             .ours(shared(threads, Ripcord::root, child_and_wait))
             .peer(TOKIO, shared(threads, Token::root, child_and_wait))
             .go();
@@ -271,8 +181,8 @@ fn ends(figures: &mut Figures) {
             "chain-1000",
             "chain of 1,000 made, cancelled at its root and dropped, a level",
         )
-        .ours(each(chain::<Ripcord>))
-        .peer(TOKIO, each(chain::<Token>))
+        .ours(each(|| chain::<Ripcord>(LEVELS)))
+        .peer(TOKIO, each(|| chain::<Token>(LEVELS)))
         .go()
         .per(LEVELS)
         .target(Target::AtMost(40.0));

@@ -6,10 +6,8 @@ use criterion::Bencher;
 use ripcord::{Context, Key};
 use std::collections::VecDeque;
 use std::hint::black_box;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use stop_token::{StopSource, StopToken};
 
 /// Siblings that live beside the child.
 pub(super) const CROWD: usize = 10_000;
@@ -22,14 +20,6 @@ pub(super) const LEVELS: usize = 1_000;
 pub(super) fn look<S: Subject>(live: &S, n: u64) {
     for _ in 0..n {
         black_box(black_box(live).is_done());
-    }
-}
-
-/// Seen by reference: moved through `black_box`, a handle is copied in one piece just after it was written in two, and the
-/// processor waits for that.
-pub(super) fn child<S: Subject>(root: &S, n: u64) {
-    for _ in 0..n {
-        black_box(&root.child());
     }
 }
 
@@ -49,27 +39,11 @@ pub(super) fn cancelled_child<S: Subject>(root: &S, n: u64) {
     }
 }
 
-/// A root and children that outlive the measurement.
-pub(super) type Crowded<S> = (S, Vec<S>);
-
-pub(super) fn crowded<S: Subject>() -> Crowded<S> {
-    let root = S::root();
-    let crowd = (0..CROWD).map(|_| root.child()).collect();
-    (root, crowd)
-}
-
 pub(super) fn queue<S: Subject>(root: &S, n: u64) {
     let mut queue: VecDeque<S> = (0..IN_FLIGHT).map(|_| root.child()).collect();
     for _ in 0..n {
         drop(queue.pop_front());
         queue.push_back(root.child());
-    }
-}
-
-pub(super) fn wait<S: Subject>(root: &S, n: u64) {
-    let mut cx = noop();
-    for _ in 0..n {
-        assert!(black_box(root).wait_once(&mut cx).is_pending());
     }
 }
 
@@ -80,21 +54,6 @@ pub(super) fn child_and_wait<S: Subject>(root: &S, n: u64) {
     }
 }
 
-/// A token of theirs is a future itself, and is cloned for a wait.
-pub(super) fn wait_stop(source: &(StopSource, StopToken), n: u64) {
-    let mut cx = noop();
-    for _ in 0..n {
-        let token = pin!(black_box(&source.1).clone());
-        assert!(token.poll(&mut cx).is_pending());
-    }
-}
-
-pub(super) fn stop_source() -> (StopSource, StopToken) {
-    let source = StopSource::new();
-    let token = source.token();
-    (source, token)
-}
-
 pub(super) static EIGHT: [Key<u64>; 8] = [const { Key::new("key") }; 8];
 
 pub(super) fn eight_values() -> Ripcord {
@@ -103,17 +62,6 @@ pub(super) fn eight_values() -> Ripcord {
         ctx.with_value(key, value)
     });
     ctx.with_cancel()
-}
-
-/// Only `cancel` is timed; every child's handles are alive while it runs.
-pub(super) fn cancel_fan<S: Subject>(children: usize) -> Duration {
-    let root = S::root();
-    let kept: Vec<S> = (0..children).map(|_| root.child()).collect();
-    let start = Instant::now();
-    root.cancel();
-    let took = start.elapsed();
-    assert!(kept.iter().all(S::is_done));
-    took
 }
 
 /// As large as a node, and apart from the others as a node is.
@@ -148,18 +96,6 @@ pub(super) fn one_pass(cells: usize) -> Duration {
         first = cell.next.take();
     }
     took
-}
-
-pub(super) fn chain<S: Subject>() {
-    let root = S::root();
-    let mut levels = Vec::with_capacity(LEVELS);
-    levels.push(root.child());
-    for above in 0..LEVELS - 1 {
-        let level = S::child(&levels[above]);
-        levels.push(level);
-    }
-    root.cancel();
-    assert!(levels[LEVELS - 1].is_done());
 }
 
 /// Drops the 1,000 oldest of a million, each timed by itself, and keeps what `pick` takes of the sorted times, in
