@@ -3,13 +3,15 @@
 //! `cargo bench --bench memory`; with `RIPCORD_PERF=write` the figures go into PERF.md.
 
 mod common;
+#[path = "../tests/memory/counting.rs"]
+mod counting;
 mod report;
 
 use common::timeouts::{request_ours, request_pingora, request_tokio, runtime, server};
 use common::{LONG, Ripcord, Subject, Token, noop};
+use counting::Counting;
 use pingora_timeout::fast_timeout::fast_timeout;
 use report::{Figures, Target, Unit, sized};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::Future;
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -21,35 +23,12 @@ const PINGORA: &str = "pingora-timeout";
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-struct Counting;
-
 static LIVE: AtomicIsize = AtomicIsize::new(0);
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
 fn count(allocations: usize, bytes: isize) {
     LIVE.fetch_add(bytes, Ordering::Relaxed);
     ALLOCATIONS.fetch_add(allocations, Ordering::Relaxed);
-}
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(1, layout.size().cast_signed());
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        count(0, -layout.size().cast_signed());
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        count(1, new_size.cast_signed() - layout.size().cast_signed());
-        // SAFETY: the caller's promise.
-        unsafe { System.realloc(ptr, layout, new_size) }
-    }
 }
 
 /// Of one of what `make` makes, in bytes. Half of them come first and empty the pools, so that each of the rest is

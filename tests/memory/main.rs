@@ -1,7 +1,9 @@
 //! Memory, counted by the allocator itself: nothing is left of what is gone, and a steady state allocates nothing.
 
+mod counting;
+
+use counting::Counting;
 use ripcord::{CancelGuard, Context, Engine, Error, Key};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::future::Future;
 use std::hint::black_box;
@@ -15,9 +17,7 @@ use std::time::{Duration, Instant};
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// Counts for the threads that ask for it: what the test harness does on its own is not ours.
-struct Counting;
-
+// Counted for the threads that ask for it: what the test harness does on its own is not ours.
 thread_local! {
     /// Whether this thread's allocations are counted.
     static COUNTED: Cell<bool> = const { Cell::new(false) };
@@ -36,27 +36,6 @@ fn count(allocations: usize, bytes: isize) {
     if COUNTED.try_with(Cell::get).unwrap_or(false) {
         LIVE.fetch_add(bytes, Ordering::Relaxed);
         ALLOCATIONS.with(|made| made.set(made.get() + allocations));
-    }
-}
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(1, layout.size().cast_signed());
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        count(0, -layout.size().cast_signed());
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        count(1, new_size.cast_signed() - layout.size().cast_signed());
-        // SAFETY: the caller's promise.
-        unsafe { System.realloc(ptr, layout, new_size) }
     }
 }
 
