@@ -3,7 +3,10 @@
 
 #![cfg(target_os = "linux")]
 
+mod limits;
+
 use crossbeam_channel::{Receiver, unbounded};
+use limits::{let_no_thread_start, set_limit};
 use ripcord::Context;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
@@ -52,44 +55,17 @@ fn assert_all_end_but(busy: usize) {
     }
 }
 
-fn address_space() -> libc::rlimit {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: the call writes one rlimit.
-    let got = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
-    assert_eq!(got, 0);
-    limit
-}
-
-fn limit_address_space(limit: libc::rlimit) {
-    // SAFETY: the call reads one rlimit.
-    let set = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
-    assert_eq!(set, 0);
-}
-
 #[test]
 fn callbacks_that_block_hold_up_no_other_and_their_threads_go() {
     let (first, let_first_go) = hold(1);
     assert_all_run(&first, 1);
 
-    let before = address_space();
-    let statm = fs::read_to_string("/proc/self/statm").expect("Linux");
-    let pages: u64 = statm
-        .split(' ')
-        .next()
-        .and_then(|pages| pages.parse().ok())
-        .expect("statm begins with the size");
-    // Room for small allocations, and none for the stack of a thread. None has ended yet whose stack could be had.
-    limit_address_space(libc::rlimit {
-        rlim_cur: pages * 4096 + (1 << 20),
-        ..before
-    });
+    // None has ended yet whose stack could be had.
+    let before = let_no_thread_start();
     let (refused, let_refused_go) = hold(8);
     thread::sleep(Duration::from_millis(100));
     assert!(refused.is_empty(), "a thread was started all the same");
-    limit_address_space(before);
+    set_limit(before);
     assert_all_run(&refused, 8);
 
     let (after, let_after_go) = hold(200);

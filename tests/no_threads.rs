@@ -3,13 +3,15 @@
 
 #![cfg(target_os = "linux")]
 
+mod limits;
+
+use limits::{let_no_thread_start, set_limit};
 use ripcord::{Context, Engine, Error};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::mpsc;
 use std::task::{Context as TaskContext, Poll, Waker};
-use std::thread;
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -21,42 +23,6 @@ fn runs(name: &str) -> bool {
         let comm = task.expect("a task").path().join("comm");
         std::fs::read_to_string(comm).is_ok_and(|comm| comm.trim() == name)
     })
-}
-
-/// The address space this process may have, as it was before.
-fn limit() -> libc::rlimit {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: the call writes one rlimit.
-    let got = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
-    assert_eq!(got, 0);
-    limit
-}
-
-fn set_limit(limit: libc::rlimit) {
-    // SAFETY: the call reads one rlimit.
-    let set = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
-    assert_eq!(set, 0);
-}
-
-/// Leaves room for small allocations, and none for the stack of a thread.
-fn let_no_thread_start() -> libc::rlimit {
-    let before = limit();
-    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-    let pages: u64 = statm
-        .split(' ')
-        .next()
-        .and_then(|pages| pages.parse().ok())
-        .expect("statm begins with the size");
-    set_limit(libc::rlimit {
-        rlim_cur: pages * 4096 + (1 << 20),
-        ..before
-    });
-    let started = thread::Builder::new().stack_size(4 << 20).spawn(|| {});
-    assert!(started.is_err(), "a thread was started all the same");
-    before
 }
 
 fn assert_not_started(ctx: &Context) {
