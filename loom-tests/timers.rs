@@ -77,7 +77,7 @@ loom::thread_local! {
 
 #[test]
 fn an_arm_while_the_timer_thread_goes_to_sleep_is_not_slept_past() {
-    model("arm against sleep", 3, 9_000, || {
+    model("arm against sleep", 3, 5_000, || {
         let (engine, serve) = threaded();
         let_time_pass(nanos(20));
         let server = thread::spawn(serve);

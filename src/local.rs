@@ -10,6 +10,7 @@
 use crate::monitor;
 use crate::raw::callbacks::Queue;
 use crate::raw::core::Core;
+use crate::raw::head::ADDRESS_BITS;
 use crate::raw::pool::{Block, Depot, Magazine};
 use crate::sync::{AtomicUsize, Ordering};
 use crate::tuning;
@@ -195,9 +196,9 @@ fn allocate_one(class: usize) -> Block {
     if block.is_null() {
         handle_alloc_error(layout);
     }
-    // The head word of a list and a slot of a nursery have 48 bits for an address.
+    // More the head word of a list and a slot of a nursery have no room for.
     assert!(
-        block.addr() >> 48 == 0,
+        block.addr() >> ADDRESS_BITS == 0,
         "an allocation outside the 48-bit address space"
     );
     block

@@ -19,8 +19,8 @@ pub trait Hooks: Send + Sync + 'static {
     /// Deadlines that fired together ended this many contexts: those they were set for and those derived from them.
     ///
     /// Runs on the engine's timer thread, or in [`turn`](crate::Driver::turn) or [`advance`](crate::ManualClock::advance), or
-    /// in a bounded wait that fires its own deadline where that thread is held up. A hook that blocks there holds up every further deadline of that engine, those of the whole process if it is the
-    /// process's own.
+    /// in a wait that fires its own deadline where that thread is held up. A hook that blocks there holds up every
+    /// further deadline of that engine, those of the whole process if it is the process's own.
     fn expired(&self, contexts: usize) {
         let _ = contexts;
     }

@@ -50,7 +50,7 @@ impl Sleep {
             State::Ready(result) => Some(*result),
             State::Waiting { node, sleeping, .. } => sleeping
                 .result()
-                .map(|result| node.err().map_or(result, Err)),
+                .map(|result| node.err_due().map_or(result, Err)),
         }
     }
 

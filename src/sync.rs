@@ -161,9 +161,11 @@ fn count_forks() {
             FORKS.fetch_add(1, Ordering::Relaxed);
         }
 
-        if COUNTED.swap(1, Ordering::Relaxed) == 0 {
+        if COUNTED.load(Ordering::Relaxed) == 0 {
+            // Before others rely on it. By two threads at once it is done twice: any change of the count tells of a fork.
             // SAFETY: the handler changes one atomic, as a child of a process with threads may.
             unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+            COUNTED.store(1, Ordering::Relaxed);
         }
     }
 }

@@ -38,8 +38,8 @@ impl Context {
     /// Of a context that can never be done, a channel that never is.
     ///
     /// The receiver keeps no context: where the last handle of it goes, the channel goes with the node, and is
-    /// disconnected too. One a context, made on the first call, which allocates; a clone after. Telling it is what crossbeam's channel
-    /// does on disconnection, and may block inside that crate.
+    /// disconnected too. One a context, made on the first call, which allocates; a clone after. Telling it is what
+    /// crossbeam's channel does on disconnection, and may block inside that crate.
     ///
     /// ```
     /// use crossbeam_channel::{select, unbounded};
@@ -85,9 +85,9 @@ impl Context {
     /// A future that is ready when `d` has passed, counted from this call on the clock of the context's engine; or, with
     /// the error, when the context is done. It needs no runtime.
     ///
-    /// The context's own end comes first where both are due. On an engine that was shut down it is ready at once, with
-    /// [`Error::Canceled`]. Lock-free, but for the start of the timer thread by the first; allocates where the pool of
-    /// nodes is empty.
+    /// The context's own end comes first where both are due: as in [`wait_timeout`](Self::wait_timeout), a poll may have
+    /// to fire it. When its engine is shut down, or was, it is ready at once, with [`Error::Canceled`]. Lock-free, but
+    /// for the start of the timer thread by the first; allocates where the pool of nodes is empty.
     ///
     /// ```
     /// use ripcord::{Context, Engine};
@@ -108,11 +108,11 @@ impl Context {
     }
 
     /// Blocks the thread until the context is done, or until `d` has passed: then `None`, unless it is done just then.
-    /// Counted from the call on the clock of the context's engine; a driven one need not be turned for it. On a manual
-    /// engine that was shut down `d` does not pass.
+    /// Counted from the call on the clock of the context's engine: a driven one need not be turned for it, a manual one is
+    /// to be moved, also after its shutdown.
     ///
-    /// Where the context's deadline is due by then and its timer thread has not come to it, this call fires it: it runs
-    /// the wakers of what ends with it, their panics contained.
+    /// Where a deadline of the context's is due by then and its timer thread has not come to it, this call fires it: it
+    /// runs the wakers of what ends with it, their panics contained. Allocates in that case, for the search.
     ///
     /// ```
     /// use ripcord::{Context, Error};
@@ -131,9 +131,9 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// How the context ended, where it did; on a manual engine that was shut down, [`Error::Canceled`].
+    /// How the context ended, where it did.
     pub fn blocking_sleep(&self, d: Duration) -> Result<(), Error> {
-        self.node().sleep_for(d)
+        self.wait_timeout(d).map_or(Ok(()), Err)
     }
 
     /// Has `f` run once when the context is done, on another thread; it is never run inside `cancel`, which hands it over
@@ -144,11 +144,12 @@ impl Context {
     /// leaves it. A panic in `f` is contained.
     ///
     /// `f` may block: up to 500 do at a time before others wait. A thread is started for it where none is free, and ends
-    /// when it has had nothing to run for 2 s; where none can be started it waits until one can. A child after `fork` without `exec` lacks these threads, and runs none.
+    /// when it has had nothing to run for 2 s; where none can be started it waits until one can. A child after `fork`
+    /// without `exec` lacks these threads, and runs none.
     ///
-    /// Lock-free, but for the start of a thread by the first; allocates for `f`, when it is handed over, and where the pool
-    /// of nodes is empty. If that thread cannot be started, what is handed over waits for the next `after_func`, which
-    /// tries again.
+    /// Lock-free, but for the start of a thread by the first; allocates for `f`, when it is handed over, and where the
+    /// pool of nodes is empty. If that thread cannot be started, what is handed over waits for the next `after_func`,
+    /// which tries again.
     ///
     /// ```
     /// use ripcord::Context;

@@ -3,19 +3,32 @@
 
 #![cfg(target_os = "linux")]
 
-use ripcord::{Context, Engine, Error};
+use ripcord::{CancelGuard, Context, Engine, EngineStopped, Error};
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context as TaskContext, Waker};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context as TaskContext, Wake, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(3600);
 const MS: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Of what the parent keeps, the first that is on an engine of its own.
+const OWN_AT: usize = 2_000;
 
 fn polls_pending<F: Future + Unpin>(future: &mut F) -> bool {
     let mut task = TaskContext::from_waker(Waker::noop());
     Pin::new(future).poll(&mut task).is_pending()
+}
+
+fn is_live(timed: &(Context, CancelGuard)) -> bool {
+    timed.0.err().is_none()
+}
+
+fn is_stopped(timed: &(Context, CancelGuard)) -> bool {
+    let cause = timed.0.cause();
+    cause.is_some_and(|cause| cause.downcast_ref::<EngineStopped>().is_some())
 }
 
 fn resident() -> usize {
@@ -30,8 +43,8 @@ struct Before {
     timed: Context,
     sleep: ripcord::Sleep,
     registration: ripcord::AfterFunc,
-    guard: ripcord::CancelGuard,
-    kept: Vec<(Context, ripcord::CancelGuard)>,
+    guard: CancelGuard,
+    kept: Vec<(Context, CancelGuard)>,
     own: Engine,
 }
 
@@ -44,9 +57,10 @@ fn in_child(before: Before) -> Result<(), u8> {
         mut sleep,
         registration,
         guard,
-        kept,
+        mut kept,
         own,
     } = before;
+    let armed_before = kept.swap_remove(OWN_AT);
     step(1, !root.is_done() && !timed.is_done())?;
     for at in [Context::background(), root.clone(), own.background()] {
         let (ctx, ctx_guard) = at.with_cancel();
@@ -96,17 +110,48 @@ fn in_child(before: Before) -> Result<(), u8> {
     let (ctx, _guard) = engine.background().with_timeout(LONG);
     clock.advance(LONG);
     step(14, ctx.err() == Some(Error::DeadlineExceeded))?;
+    let armed_here = own.background().with_timeout(LONG);
+    step(16, is_live(&armed_here) && is_live(&armed_before))?;
     own.shutdown();
+    step(17, is_stopped(&armed_here) && is_stopped(&armed_before))?;
     drop((root, timed, own, engine));
     Ok(())
 }
 
-#[test]
-fn a_forked_child_creates_cancels_drops_and_waits_and_fires_no_deadline() {
+/// Forks; the child ends with the number of the step that failed, if one does.
+fn fork_and_try(child: impl FnOnce() -> Result<(), u8>) {
+    // SAFETY: the child calls this library and the allocator, which glibc makes usable there, and ends with `_exit`.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork");
+    if pid == 0 {
+        let code = child().err().unwrap_or(0);
+        // SAFETY: nothing of the child's has to be put in order.
+        unsafe { libc::_exit(code.into()) };
+    }
+    let began = Instant::now();
+    let mut status = 0;
+    loop {
+        // SAFETY: the call writes one integer.
+        let ended = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
+        if ended != 0 {
+            break;
+        }
+        if began.elapsed() > PATIENCE {
+            // SAFETY: the child is ours and was not waited for yet.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+            panic!("the child hangs");
+        }
+        thread::sleep(MS);
+    }
+    assert!(libc::WIFEXITED(status), "the child crashed: {status}");
+    assert_eq!(libc::WEXITSTATUS(status), 0, "the step that failed");
+}
+
+fn a_child_creates_cancels_drops_and_waits_and_fires_no_deadline() {
     for _ in 0..20 {
         let own = Engine::builder().build().expect("a thread can be started");
         let (root, guard) = Context::background().with_cancel();
-        let (ran, has_run) = std::sync::mpsc::channel();
+        let (ran, has_run) = mpsc::channel();
         let (first, first_guard) = Context::background().with_timeout(MS);
         first.after_func(move || ran.send(()).expect("the test listens"));
         assert_eq!(
@@ -119,7 +164,7 @@ fn a_forked_child_creates_cancels_drops_and_waits_and_fires_no_deadline() {
         let (timed, timed_guard) = root.with_timeout(LONG);
         let mut sleep = root.sleep(LONG);
         assert!(polls_pending(&mut sleep));
-        let mut kept: Vec<_> = (0..2_000).map(|_| root.with_timeout(LONG)).collect();
+        let mut kept: Vec<_> = (0..OWN_AT).map(|_| root.with_timeout(LONG)).collect();
         kept.extend((0..100).map(|_| own.background().with_timeout(LONG)));
         kept.push((timed.clone(), timed_guard));
         let registration = root.after_func(|| {});
@@ -132,36 +177,72 @@ fn a_forked_child_creates_cancels_drops_and_waits_and_fires_no_deadline() {
             kept,
             own,
         };
-        // SAFETY: the child calls this library and the allocator, which glibc makes usable there, and ends with `_exit`.
-        let child = unsafe { libc::fork() };
-        assert!(child >= 0, "fork");
-        if child == 0 {
-            let code = in_child(before).err().unwrap_or(0);
-            // SAFETY: nothing of the child's has to be put in order.
-            unsafe { libc::_exit(code.into()) };
-        }
-        let began = Instant::now();
-        let mut status = 0;
-        loop {
-            // SAFETY: the call writes one integer.
-            let ended = unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) };
-            if ended != 0 {
-                break;
-            }
-            if began.elapsed() > PATIENCE {
-                // SAFETY: the child is ours and was not waited for yet.
-                unsafe { libc::kill(child, libc::SIGKILL) };
-                panic!("the child hangs");
-            }
-            std::thread::sleep(MS);
-        }
-        assert!(libc::WIFEXITED(status), "the child crashed: {status}");
-        assert_eq!(libc::WEXITSTATUS(status), 0, "the step that failed");
+        let mut before = Some(before);
+        fork_and_try(|| in_child(before.take().expect("made above")));
         // The parent notices nothing of it.
         assert!(!timed.is_done());
+        let before = before.expect("it is the child that took it");
         let (later, _later_guard) = before.own.background().with_timeout(MS);
         assert_eq!(later.wait(), Error::DeadlineExceeded);
         drop(before);
         assert_eq!(timed.wait(), Error::Canceled);
     }
+}
+
+/// Holds up whoever fires a deadline of `root`, from when it does until the answer is dropped.
+fn hold_up(root: &Context) -> (mpsc::Receiver<()>, impl Sized + use<>) {
+    struct HoldUp(mpsc::Sender<()>, Mutex<mpsc::Receiver<()>>);
+
+    impl Wake for HoldUp {
+        fn wake(self: Arc<Self>) {
+            let _ = self.0.send(());
+            let _ = self.1.lock().expect("one thread").recv();
+        }
+    }
+
+    let (held, is_held) = mpsc::channel();
+    let (go, may_go) = mpsc::channel();
+    let waker = Waker::from(Arc::new(HoldUp(held, Mutex::new(may_go))));
+    let (ctx, guard) = root.with_timeout(50 * MS);
+    let mut done = ctx.done();
+    let mut task = TaskContext::from_waker(&waker);
+    assert!(Pin::new(&mut done).poll(&mut task).is_pending());
+    (is_held, (go, ctx, guard, done))
+}
+
+fn a_child_of_a_process_in_the_middle_of_turns_takes_them() {
+    let own = Engine::builder().build().expect("a thread can be started");
+    let (by_loop, driver) = Engine::builder().driven().expect("it needs no thread");
+    let timed = own.background().with_timeout(LONG);
+    let of_the_loop = by_loop.background().with_timeout(LONG);
+    let (own_held, go_own) = hold_up(&own.background());
+    let (loop_held, go_loop) = hold_up(&by_loop.background());
+    own_held.recv().expect("its thread is in a turn");
+    let driver = &driver;
+    thread::scope(|scope| {
+        let turns = scope.spawn(|| while driver.turn() == 0 {});
+        loop_held.recv().expect("the loop is in a turn");
+        fork_and_try(|| {
+            let step = |number: u8, holds: bool| if holds { Ok(()) } else { Err(number) };
+            let late = of_the_loop.0.with_timeout(MS);
+            thread::sleep(2 * MS);
+            step(1, driver.turn() == 1)?;
+            step(2, late.0.err() == Some(Error::DeadlineExceeded))?;
+            let armed_here = own.background().with_timeout(LONG);
+            own.shutdown();
+            step(3, is_stopped(&armed_here) && is_stopped(&timed))?;
+            step(4, is_live(&of_the_loop))?;
+            by_loop.shutdown();
+            step(5, is_stopped(&of_the_loop))
+        });
+        drop((go_own, go_loop));
+        turns.join().expect("the loop");
+    });
+    assert!(is_live(&timed) && is_live(&of_the_loop));
+}
+
+#[test]
+fn in_a_forked_child_no_deadline_fires_and_all_else_works() {
+    a_child_creates_cancels_drops_and_waits_and_fires_no_deadline();
+    a_child_of_a_process_in_the_middle_of_turns_takes_them();
 }

@@ -58,7 +58,9 @@ impl Queue {
         }
         let threads = Threads::new("ripcord-callback", Ours::run);
         loop {
-            self.dispatch(|callback| threads.run(callback));
+            self.dispatch(|callback| {
+                contain(|| threads.run(callback));
+            });
             self.sleep();
         }
     }

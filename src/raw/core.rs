@@ -7,8 +7,7 @@
 //!  who sleeps:        next_wake = earliest ─► ASLEEP ─► look again ─► sleep
 //! ```
 //!
-//! The *turn* is the right to use the wheel. It is never waited for: who finds it taken leaves AGAIN, and whoever has it
-//! goes round once more before letting go.
+//! The *turn* (`turn_word`) is the right to use the wheel.
 //!
 //! `next_wake` and the nursery are a store-buffer pair, all SeqCst: an armer publishes its deadline, then looks at
 //! `next_wake`; who is about to sleep publishes that, then looks at the nursery. `next_wake` is written by that one alone,
@@ -17,10 +16,12 @@
 //!
 //! Called by `bury`, `turn` and `timers`.
 
+use super::entry::Kind;
 use super::node::Timed;
 use super::nursery::Nursery;
 use super::parker::{Announced, Parker};
 use super::time::Time;
+use super::turn_word::{Begun, TurnWord};
 use super::wheel::{Armed, Wheel};
 use crate::error::Error;
 use crate::sync::{self, AtomicUsize, Ordering, UnsafeCell, contain, model_fence};
@@ -45,12 +46,7 @@ enum Drive {
 }
 
 const STARTED: usize = 1 << 0;
-const SERVED: usize = 1 << 1;
-const STOPPED: usize = 1 << 2;
-
-const IDLE: usize = 0;
-const RUNNING: usize = 1;
-const AGAIN: usize = 2;
+const STOPPED: usize = 1 << 1;
 
 /// The timers of one engine.
 pub(crate) struct Core {
@@ -59,12 +55,14 @@ pub(crate) struct Core {
     wheel: UnsafeCell<Wheel>,
     /// The earliest deadline in the wheel, after the last turn; `PAST` while deadlines are moved there.
     wheel_earliest: AtomicUsize,
-    turn: AtomicUsize,
+    turn: TurnWord,
     /// Until when whoever serves will not look; `PAST` while a thread that serves does, `NEVER` once it is stopped.
     next_wake: AtomicUsize,
     status: AtomicUsize,
-    /// In which process, by the forks that led to it, the thread that serves was started.
-    forks: AtomicUsize,
+    /// The process, by the forks that led to it, in which a thread was started to serve.
+    started_in: AtomicUsize,
+    /// One more than the process in which a thread serves; 0: none ever did.
+    served_in: AtomicUsize,
     /// How many abandoned nodes a stripe may count before they are swept out.
     sweep_at: AtomicUsize,
     parker: Parker,
@@ -99,10 +97,11 @@ impl Core {
             nursery,
             wheel: UnsafeCell::new(Wheel::new()),
             wheel_earliest: AtomicUsize::new(Time::NEVER.word()),
-            turn: AtomicUsize::new(IDLE),
+            turn: TurnWord::new(),
             next_wake: AtomicUsize::new(Time::PAST.word()),
             status: AtomicUsize::new(0),
-            forks: AtomicUsize::new(0),
+            started_in: AtomicUsize::new(0),
+            served_in: AtomicUsize::new(0),
             sweep_at: AtomicUsize::new(sweep_at),
             parker: Parker::new(),
             roots: AtomicUsize::new(0),
@@ -176,7 +175,7 @@ impl Core {
     }
 
     pub(crate) fn set_started(&self) {
-        self.forks.store(sync::forks(), Ordering::Relaxed);
+        self.started_in.store(sync::forks(), Ordering::Relaxed);
         self.status.fetch_or(STARTED, Ordering::AcqRel);
     }
 
@@ -185,17 +184,18 @@ impl Core {
         matches!(self.drive, Drive::Thread(_)) && !self.is_stopped() && !self.is_orphaned()
     }
 
-    /// Whether the thread that serves was left behind by a fork: of what is armed from then on nothing ever fires.
+    /// Whether the thread that serves was left behind by a fork: of what is armed nothing ever fires, and who arms sweeps.
     #[inline]
     pub(crate) fn is_orphaned(&self) -> bool {
         matches!(self.drive, Drive::Thread(_))
             // ORDERING: Relaxed; whoever asks has seen the thread started, and a fork copies memory as its thread sees it.
-            && self.forks.load(Ordering::Relaxed) != sync::forks()
+            && self.started_in.load(Ordering::Relaxed) != sync::forks()
     }
 
-    /// `false`: another thread serves already.
+    /// `false`: another thread of this process serves already.
     pub(crate) fn serve(&self) -> bool {
-        self.status.fetch_or(SERVED, Ordering::AcqRel) & SERVED == 0
+        let here = sync::forks() + 1;
+        self.served_in.swap(here, Ordering::AcqRel) != here
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -230,17 +230,20 @@ impl Core {
     #[inline]
     pub(crate) unsafe fn arm(&self, timed: *mut Timed, now: Time) -> Option<Late> {
         // SAFETY: the caller has a handle.
-        let deadline = unsafe { Timed::at(timed) }.node().deadline();
+        let node = unsafe { Timed::at(timed) }.node();
+        let deadline = node.deadline();
         // SAFETY: the caller's promise.
         unsafe { self.nursery.arm(timed, now) };
         model_fence();
         if deadline.word() < self.next_wake.load(Ordering::SeqCst) {
-            if self.is_stopped() {
+            if !self.is_stopped() {
+                self.wake();
+            } else if node.entry().kind() != Kind::Wait {
                 return Some(Late::Stopped);
             }
-            self.wake();
         }
         match &self.drive {
+            Drive::Thread(_) if self.is_orphaned() => self.is_crowded().then_some(Late::Crowded),
             Drive::Thread(_) | Drive::Loop(_) => None,
             // A store-buffer pair too: who moves the clock then looks at the nursery.
             Drive::Clock(clock) if deadline.word() <= clock.load(Ordering::SeqCst) => {
@@ -275,12 +278,24 @@ impl Core {
 
     /// The turn; `false`: whoever has it goes round once more.
     pub(crate) fn begin_turn(&self) -> bool {
-        // ORDERING: Acquire pairs with `end_turn`, for the wheel; Release, for what this call has changed before.
-        let before = self.turn.fetch_or(RUNNING, Ordering::AcqRel);
-        if before == IDLE {
-            return true;
+        let begun = self.turn.begin();
+        if begun == Begun::AfterFork {
+            self.forget_if_torn();
         }
-        self.turn.fetch_or(AGAIN | RUNNING, Ordering::AcqRel) == IDLE
+        begun != Begun::Theirs
+    }
+
+    /// Of a turn whose thread a fork left behind: where that was at the wheel just then, what is in it stays armed for good.
+    #[cold]
+    fn forget_if_torn(&self) {
+        if self.wheel_earliest.load(Ordering::SeqCst) == Time::PAST.word() {
+            self.wheel.with_mut(|wheel| {
+                // SAFETY: whoever has the turn has the wheel.
+                let wheel = unsafe { &mut *wheel };
+                *wheel = Wheel::new();
+                self.note(wheel);
+            });
+        }
     }
 
     /// Lets the turn go; `false`: it is still the caller's, to go round once more.
@@ -289,43 +304,64 @@ impl Core {
     ///
     /// The caller has the turn.
     pub(crate) unsafe fn end_turn(&self) -> bool {
-        let ended = self
-            .turn
-            .compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Relaxed);
-        if ended.is_err() {
-            self.turn.swap(RUNNING, Ordering::AcqRel);
-        }
-        ended.is_ok()
+        self.turn.end()
     }
 
-    /// What is due, the earliest first, with the ARMED pins; of stopped timers all there is.
+    /// What is due, the earliest first, with the ARMED pins.
     ///
     /// # Safety
     ///
     /// The caller has the turn.
-    pub(crate) unsafe fn take_due(&self, stopped: bool) -> Armed {
-        match &self.drive {
-            _ if stopped => self.next_wake.store(Time::NEVER.word(), Ordering::SeqCst),
-            Drive::Thread(_) => self.next_wake.store(Time::PAST.word(), Ordering::SeqCst),
-            // A turn may be another's than the loop's, which sleeps on until when it was told.
-            Drive::Loop(_) | Drive::Clock(_) => {}
+    pub(crate) unsafe fn take_due(&self) -> Armed {
+        // A turn may be another's than the loop's, which sleeps on until when it was told.
+        if let Drive::Thread(_) = &self.drive {
+            self.next_wake.store(Time::PAST.word(), Ordering::SeqCst);
         }
         model_fence();
-        self.begin_move();
-        self.wheel.with_mut(|wheel| {
-            // SAFETY: whoever has the turn has the wheel.
-            let wheel = unsafe { &mut *wheel };
-            let due = if stopped {
-                self.nursery.collect(Time::NEVER, wheel);
-                wheel.remove(|_| true)
-            } else {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.take(|wheel| {
                 let now = self.now();
                 let near = now.after(Duration::from_nanos(tuning::NEAR));
                 self.nursery.collect(near, wheel);
                 wheel.expire(now)
-            };
+            })
+        }
+    }
+
+    /// What does not outlast the stop of the timers, with the ARMED pins.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the turn; the timers are stopped.
+    pub(crate) unsafe fn take_stopped(&self) -> Armed {
+        self.next_wake.store(Time::NEVER.word(), Ordering::SeqCst);
+        model_fence();
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.take(|wheel| {
+                self.nursery.collect(Time::NEVER, wheel);
+                wheel.remove(|timed| {
+                    // SAFETY: what is in the wheel is pinned by it.
+                    Timed::at(timed).node().entry().kind() != Kind::Wait
+                })
+            })
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The caller has the turn.
+    unsafe fn take(&self, take: impl FnOnce(&mut Wheel) -> Armed) -> Armed {
+        // Until `note`, what is on its way from the nursery to the wheel is seen in neither: it may be due at any time.
+        self.wheel_earliest
+            .store(Time::PAST.word(), Ordering::SeqCst);
+        self.wheel.with_mut(|wheel| {
+            // SAFETY: whoever has the turn has the wheel.
+            let wheel = unsafe { &mut *wheel };
+            let taken = take(wheel);
             self.note(wheel);
-            due
+            taken
         })
     }
 
@@ -339,25 +375,17 @@ impl Core {
             return Armed::new();
         }
         self.nursery.forget_abandoned();
-        self.begin_move();
-        self.wheel.with_mut(|wheel| {
-            // SAFETY: whoever has the turn has the wheel.
-            let wheel = unsafe { &mut *wheel };
-            self.nursery.collect(Time::PAST, wheel);
-            let swept = wheel.remove(|timed| {
-                // SAFETY: what is in the wheel is pinned by it.
-                let state = unsafe { Timed::at(timed) }.node().state().load();
-                !state.is_held()
-            });
-            self.note(wheel);
-            swept
-        })
-    }
-
-    /// Until `note`, what is on its way from the nursery to the wheel is seen in neither: it may be due at any time.
-    fn begin_move(&self) {
-        self.wheel_earliest
-            .store(Time::PAST.word(), Ordering::SeqCst);
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.take(|wheel| {
+                self.nursery.collect(Time::PAST, wheel);
+                wheel.remove(|timed| {
+                    // SAFETY: what is in the wheel is pinned by it.
+                    let state = Timed::at(timed).node().state().load();
+                    !state.is_held()
+                })
+            })
+        }
     }
 
     fn note(&self, wheel: &Wheel) {

@@ -30,6 +30,9 @@ pub(crate) enum Kind {
     Deadline,
     /// A node that a `Sleep` waits for: it has a deadline, a waker, and no descendants.
     Sleep,
+    /// A node that a blocked thread waits for where time stands: as that of a sleep, but it outlasts a shutdown, for the
+    /// clock can be moved as before.
+    Wait,
     /// The root of an engine of its own: never done.
     Engine,
     /// A waiter record.
@@ -45,9 +48,14 @@ impl Kind {
         !matches!(self, Self::Waiter | Self::Callback | Self::Link)
     }
 
+    /// Whether it is a node that is no context.
+    pub(crate) const fn is_sleep(self) -> bool {
+        matches!(self, Self::Sleep | Self::Wait)
+    }
+
     /// Whether it is a node with a deadline of its own.
     pub(crate) const fn is_timed(self) -> bool {
-        matches!(self, Self::Deadline | Self::Sleep)
+        matches!(self, Self::Deadline | Self::Sleep | Self::Wait)
     }
 }
 

@@ -22,10 +22,12 @@ const OWNED: usize = 1 << 0;
 const PENDING: usize = 1 << 1;
 const CLOSED: usize = 1 << 2;
 const BITS: usize = OWNED | PENDING | CLOSED;
-const REFERENCE_SHIFT: u32 = 48;
+/// Bits of an address of user space.
+pub(crate) const ADDRESS_BITS: u32 = 48;
+const REFERENCE_SHIFT: u32 = ADDRESS_BITS;
 const REFERENCE_ONE: usize = 1 << REFERENCE_SHIFT;
 const REFERENCES_MAX: usize = usize::MAX >> REFERENCE_SHIFT;
-const POINTER: usize = (REFERENCE_ONE - 1) & !(ALIGNMENT - 1);
+pub(super) const POINTER: usize = (REFERENCE_ONE - 1) & !(ALIGNMENT - 1);
 
 /// What every entry is aligned to, at the least.
 pub(crate) const ALIGNMENT: usize = 64;

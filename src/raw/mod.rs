@@ -47,8 +47,8 @@
 //!
 //! # The life of an entry
 //!
-//! *Live* → *done*, by whoever ends it (`walk`), by a cancel or by the turn its deadline came in; or never. *Ended*, when its last handle and registration are gone:
-//! its undertaker buries it (`bury`). *Freed*, when its last pin is. Done and ended are independent: a done node with
+//! *Live* → *done*, by whoever ends it (`walk`), by a cancel or by the turn its deadline came in; or never. *Ended*, when
+//! its last handle and registration are gone: its undertaker buries it (`bury`). *Freed*, when its last pin is. Done and ended are independent: a done node with
 //! handles stays listed, walkers pass it by, and it is not counted.
 //!
 //! What keeps what: a handle keeps its node; an entry's registration keeps its parent from ending, hence all its
@@ -107,6 +107,7 @@ pub(crate) mod time;
 pub(crate) mod timers;
 pub(crate) mod tree;
 pub(crate) mod turn;
+pub(crate) mod turn_word;
 pub(crate) mod values;
 pub(crate) mod view;
 pub(crate) mod waiting;

@@ -403,7 +403,7 @@ pub(crate) unsafe fn free(entry: *mut Entry) {
     unsafe {
         match kind {
             Kind::Cancel | Kind::Engine => free_record(entry.cast::<Node>()),
-            Kind::Deadline | Kind::Sleep => free_record(entry.cast::<Timed>()),
+            Kind::Deadline | Kind::Sleep | Kind::Wait => free_record(entry.cast::<Timed>()),
             Kind::Merged => free_record(entry.cast::<Merged>()),
             Kind::Waiter => free_record(entry.cast::<Waiter>()),
             Kind::Callback => free_record(entry.cast::<Callback>()),

@@ -32,14 +32,11 @@ use std::time::Duration;
 const EMPTY: usize = 0;
 
 /// The bits of a word that are a tick: those above an address of user space, and those below one of a block.
-const TICK_HIGH: u32 = 48;
-const TICK_LOW: u32 = 6;
-const TICK_BITS: u32 = 64 - TICK_HIGH + TICK_LOW;
-const ADDRESS: usize = ((1 << TICK_HIGH) - 1) & !((1 << TICK_LOW) - 1);
+const TICK_HIGH: u32 = head::ADDRESS_BITS;
+const TICK_LOW: u32 = head::ALIGNMENT.ilog2();
+const TICK_BITS: u32 = usize::BITS - TICK_HIGH + TICK_LOW;
 /// A tick is at most this far ahead when it is written (4.9 hours): a quarter of where they wrap around.
 const AHEAD: u64 = 1 << (TICK_BITS - 2);
-
-const _: () = assert!(1 << TICK_LOW == head::ALIGNMENT);
 
 const LOOKED_AT: Duration = Duration::from_nanos(AHEAD << tuning::TICK);
 
@@ -50,7 +47,7 @@ struct Word(usize);
 impl Word {
     fn new(timed: *mut Timed, due: Time) -> Self {
         let address = timed.expose_provenance();
-        debug_assert_eq!(address & !ADDRESS, 0, "`local::allocate` checks it");
+        debug_assert_eq!(address & !head::POINTER, 0, "`local::allocate` checks it");
         let tick = due.bits() >> tuning::TICK;
         let low = tick as usize & ((1 << TICK_LOW) - 1);
         let high = (tick >> TICK_LOW) << TICK_HIGH;
@@ -58,7 +55,7 @@ impl Word {
     }
 
     fn timed(self) -> *mut Timed {
-        ptr::with_exposed_provenance_mut(self.0 & ADDRESS)
+        ptr::with_exposed_provenance_mut(self.0 & head::POINTER)
     }
 
     /// How many ticks after that of `horizon` it is due; not positive: it is to be taken.

@@ -99,18 +99,19 @@ pub(crate) unsafe fn derive(
     unsafe { timed(under, core, plan, now, cause) }
 }
 
-/// A node that is done when the time has come, or when what it is under is, or when its engine is stopped.
+/// A node, for a sleep or a wait, that is done when the time has come, or when what it is under is; a sleep's, also when
+/// its engine is stopped.
 ///
 /// # Safety
 ///
 /// As [`derive()`].
-pub(crate) unsafe fn sleep(under: Under, due: Due) -> *mut Node {
+pub(crate) unsafe fn sleep(under: Under, due: Due, kind: Kind) -> *mut Node {
     // SAFETY: the caller's promise, here and below.
     let core = unsafe { under.core() };
     let now = core.now();
     let plan = Plan {
         deadline: due.from(now),
-        ..Plan::new(Kind::Sleep, 1)
+        ..Plan::new(kind, 1)
     };
     // SAFETY: as above.
     unsafe { timed(under, core, plan, now, None) }.0
@@ -148,11 +149,10 @@ unsafe fn timed(
             error: Error::Canceled,
             cause_at: CauseAt::Slot,
         });
-    } else if core.is_stopped() {
+    } else if core.is_stopped() && plan.kind != Kind::Wait {
         plan.end = Some(End::STOPPED);
     } else {
-        // In a forked child nobody would ever collect it.
-        plan.armed = !core.is_orphaned();
+        plan.armed = true;
     }
     // SAFETY: the caller's promise.
     let node = unsafe { under.derive(plan) };

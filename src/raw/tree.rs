@@ -321,7 +321,7 @@ fn counts(entry: *mut Entry) -> bool {
     // SAFETY: `Branch::count` hands out listed entries, pinned while it owns the list.
     let this = unsafe { Entry::at(entry) };
     let context = match this.kind() {
-        Kind::Waiter | Kind::Sleep | Kind::Engine => return false,
+        Kind::Waiter | Kind::Sleep | Kind::Wait | Kind::Engine => return false,
         Kind::Callback => {
             let state = this.state().load();
             return state.is_held() && !state.is_done();

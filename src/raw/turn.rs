@@ -11,6 +11,7 @@ use super::node::Node;
 use super::state::End;
 use super::waits;
 use super::walk::{self, Ended};
+use super::wheel::Armed;
 
 /// Fires what is due; answers with how many deadlines and sleeps. Where somebody else has the turn that one does it
 /// before letting go, and this call returns 0. Runs wakers, their panics contained.
@@ -66,17 +67,33 @@ pub(crate) fn tidy(core: &Core) {
 ///
 /// The caller has the turn.
 unsafe fn pass(core: &Core) -> usize {
+    let mut fired = 0;
     // Looked at once: were they stopped between two looks, all that is armed would end as due.
     let stopped = core.is_stopped();
-    let end = if stopped { End::STOPPED } else { End::EXPIRED };
-    // SAFETY: the caller's promise.
-    let due = unsafe { core.take_due(stopped) };
-    // SAFETY: `due` outlives the telling.
-    let (ended, fired) = unsafe { walk::expire(&due, end) };
-    report(core, &ended, end);
-    waits::tell(ended);
-    bury::reclaim_armed(due);
+    if stopped {
+        // SAFETY: the caller's promise.
+        fired += end(core, unsafe { core.take_stopped() }, End::STOPPED);
+    }
+    let passes = if stopped {
+        core.is_manual()
+    } else {
+        !core.is_orphaned()
+    };
+    if passes {
+        // SAFETY: the caller's promise.
+        fired += end(core, unsafe { core.take_due() }, End::EXPIRED);
+    }
     // SAFETY: the caller's promise.
     bury::reclaim_armed(unsafe { core.sweep() });
+    fired
+}
+
+/// Ends what was taken, tells, and gives up the ARMED pins; answers with how many this call has ended.
+fn end(core: &Core, taken: Armed, end: End) -> usize {
+    // SAFETY: `taken` outlives the telling.
+    let (ended, fired) = unsafe { walk::expire(&taken, end) };
+    report(core, &ended, end);
+    waits::tell(ended);
+    bury::reclaim_armed(taken);
     fired
 }

@@ -12,6 +12,7 @@ use super::turn::fire;
 use super::{merge, tree, waits};
 use crate::error::Error;
 use crate::sync::{AtomicWaker, contain, futex};
+use std::collections::HashSet;
 use std::task::Waker;
 use std::time::Duration;
 use std::{ptr, thread};
@@ -105,7 +106,7 @@ impl Sleeping {
     /// From now on, by the clock of the context's engine. Lock-free, but for the start of the timer thread.
     pub(crate) fn under(handle: &Handle, duration: Duration) -> Self {
         // SAFETY: `handle` is a handle of what it is under.
-        let node = unsafe { timers::sleep(handle.under(), Due::After(duration)) };
+        let node = unsafe { timers::sleep(handle.under(), Due::After(duration), Kind::Sleep) };
         Self {
             // SAFETY: the node's one handle is ours.
             node: unsafe { Handle::from_node(node) },
@@ -161,37 +162,28 @@ impl Handle {
 
     /// Blocks until it is done, or that long, by its engine's clock.
     pub(crate) fn wait_for(&self, duration: Duration) -> Option<Error> {
-        if self.core().is_manual() {
-            if self.err().is_none() {
-                let sleeping = Sleeping::under(self, duration);
-                sleeping.node.wait();
-                if let Some(Err(_)) = sleeping.result() {
-                    // It has ended; or its engine was stopped, and that time does not come.
-                    return Some(self.wait());
-                }
-            }
-            self.err()
-        } else {
-            self.block(Time::now().after(duration))
+        if !self.core().is_manual() {
+            return self.block(Time::now().after(duration));
         }
+        if self.err().is_none() {
+            // SAFETY: `self` is a handle of what it is under; the node's one handle is ours.
+            let passed = unsafe {
+                let node = timers::sleep(self.under(), Due::After(duration), Kind::Wait);
+                Self::from_node(node)
+            };
+            passed.wait();
+        }
+        self.err_due()
     }
 
-    /// Blocks that long, or until it is done.
-    ///
-    /// # Errors
-    ///
-    /// How it ended; or that time cannot come any more.
-    pub(crate) fn sleep_for(&self, duration: Duration) -> Result<(), Error> {
-        if !self.core().is_manual() {
-            return self.wait_for(duration).map_or(Ok(()), Err);
+    /// How it ended; with a deadline that is due and that its thread has not come to, by that, which this call then fires:
+    /// the thread may be held up by a waker, or be this one.
+    pub(crate) fn err_due(&self) -> Option<Error> {
+        while self.err().is_none() {
+            // SAFETY: `self` is a handle of it, which keeps all it was derived from.
+            unsafe { fire(due(self.endable()?)?) };
         }
-        if let Some(error) = self.err() {
-            return Err(error);
-        }
-        let sleeping = Sleeping::under(self, duration);
-        sleeping.node.wait();
-        let result = sleeping.result().unwrap_or(Ok(()));
-        self.err().map_or(result, Err)
+        self.err()
     }
 
     /// Blocks until it is done or that time has come by the machine's clock: on a word of the kernel's.
@@ -208,17 +200,9 @@ impl Handle {
             if let Some(error) = seen.err() {
                 return Some(error);
             }
-            let timeout = match left(until) {
-                Some(left) => left,
-                None => {
-                    // The context's own end comes first where both are due.
-                    // SAFETY: as above.
-                    let due = unsafe { due_by(node, until) }?;
-                    // Its timer is about to fire it, or cannot: it may be held up by a waker, or be this thread.
-                    // SAFETY: the handle keeps the node, which keeps what it was derived from.
-                    unsafe { fire(due) };
-                    continue;
-                }
+            let Some(timeout) = left(until) else {
+                // The context's own end comes first where both are due.
+                return self.err_due();
             };
             // SAFETY: as above.
             let word = unsafe { Node::at(node) }.state().word();
@@ -236,31 +220,39 @@ fn left(until: Time) -> Option<Option<Duration>> {
     (!left.is_zero()).then_some(Some(left))
 }
 
-/// The one whose deadline the node has, if that is due by then and a thread sees to it.
+/// Of the deadlines above a node that are due, and that a thread is to fire: the earliest.
 ///
 /// # Safety
 ///
 /// The caller has a handle.
-unsafe fn due_by(node: *mut Node, until: Time) -> Option<*mut Node> {
+unsafe fn due(node: *mut Node) -> Option<*mut Node> {
+    let now = Time::now();
+    let mut earliest: Option<(Time, *mut Node)> = None;
     // SAFETY: the caller's promise.
-    let deadline = unsafe { Node::at(node) }.deadline();
-    if deadline > until {
-        return None;
-    }
-    let mut next = Some(node);
-    while let Some(node) = next {
+    let mut ahead = if unsafe { Node::at(node) }.deadline() > now {
+        Vec::new()
+    } else {
+        vec![node]
+    };
+    // By several ways only what is merged is come to, or what that was derived from.
+    let mut seen = HashSet::new();
+    while let Some(node) = ahead.pop() {
         // SAFETY: the caller's handle keeps the first, each one's registration the next.
         let this = unsafe { Node::at(node) };
-        // Whose deadline it is: of a merged node, that of any of its parents.
-        // SAFETY: as above.
-        next = unsafe { merge::parents(node) }
-            // SAFETY: as above.
-            .find(|parent| unsafe { Node::at(*parent) }.deadline() == deadline);
-        if next.is_none() && this.entry().kind() == Kind::Deadline {
-            // SAFETY: the root of its tree keeps the core.
-            let core: &Core = unsafe { &*this.core() };
-            return core.is_served().then_some(node);
+        let deadline = this.deadline();
+        // No deadline above it is earlier.
+        let is_earliest = earliest.is_none_or(|(earliest, _)| deadline < earliest);
+        let is_merged = this.entry().kind() == Kind::Merged;
+        if deadline > now || !is_earliest || (is_merged && !seen.insert(node)) {
+            continue;
         }
+        // SAFETY: the root of its tree keeps the core.
+        let core: &Core = unsafe { &*this.core() };
+        if this.entry().kind() == Kind::Deadline && core.is_served() {
+            earliest = Some((deadline, node));
+        }
+        // SAFETY: as above.
+        ahead.extend(unsafe { merge::parents(node) });
     }
-    None
+    earliest.map(|(_, node)| node)
 }

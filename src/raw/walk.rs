@@ -155,7 +155,7 @@ impl Walk {
         let this = unsafe { Node::at(node) };
         match this.state().end(end) {
             Ok(before) => {
-                let sleeps = this.entry().kind() == Kind::Sleep;
+                let sleeps = this.entry().kind().is_sleep();
                 self.ended += 1;
                 self.sleeps += usize::from(sleeps);
                 if sleeps || before.has_waits() {
@@ -257,7 +257,12 @@ impl Walk {
                 }
                 None
             }
-            Kind::Cancel | Kind::Merged | Kind::Deadline | Kind::Sleep | Kind::Engine => {
+            Kind::Cancel
+            | Kind::Merged
+            | Kind::Deadline
+            | Kind::Sleep
+            | Kind::Wait
+            | Kind::Engine => {
                 let node = entry.cast();
                 // SAFETY: pinned by the closed list.
                 unsafe { self.mark(node, end) }.then_some(node)

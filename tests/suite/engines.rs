@@ -940,21 +940,6 @@ fn a_panic_in_the_drop_of_what_wakes_a_loop_is_contained() {
 }
 
 #[test]
-fn a_wait_on_a_manual_engine_that_was_shut_down_is_for_the_context_alone() {
-    in_time(|| {
-        let (engine, clock) = manual();
-        let (ctx, guard) = engine.background().with_cancel();
-        engine.shutdown();
-        let waits = thread::spawn(move || ctx.wait_timeout(LONG));
-        thread::sleep(20 * MS);
-        assert!(!waits.is_finished(), "that time does not come any more");
-        guard.cancel();
-        assert_eq!(waits.join().expect("the wait"), Some(Error::Canceled));
-        drop(clock);
-    });
-}
-
-#[test]
 fn a_bounded_wait_is_bounded_where_the_timer_thread_is_held_up() {
     in_time(|| {
         let engine = threaded();

@@ -4,7 +4,7 @@
 use crate::common::{
     DropCounter, Drops, LONG, MS, NS, PATIENCE, Reason, Waiter, Wakes, assert_canceled,
     assert_expired, assert_live, assert_stopped, eventually, in_time, manual, on_small_stack,
-    on_wake, poll, poll_pinned, reason, run_all, scaled, timed_and_told, when_told,
+    on_wake, poll, poll_pinned, run_all, scaled, timed_and_told, when_told,
 };
 use crossbeam_channel::TryRecvError;
 use ripcord::{CancelGuard, Cause, Context, Engine, Error, ManualClock};
@@ -1094,21 +1094,125 @@ mod point_11 {
     }
 
     #[test]
-    fn a_blocking_sleep_on_a_manual_engine_that_is_stopped_says_so() {
+    fn blocking_waits_on_a_manual_engine_that_is_stopped_end_as_its_clock_moves_on() {
         in_time(|| {
-            let (engine, _clock) = manual();
-            let (ctx, _guard) = engine.background().with_cancel();
-            let sleeps = thread::spawn({
+            let (engine, clock) = manual();
+            let (ctx, guard) = engine.background().with_cancel();
+            let wait = |d| {
                 let ctx = ctx.clone();
-                move || ctx.blocking_sleep(LONG)
-            });
-            thread::sleep(2 * MS);
+                thread::spawn(move || (ctx.wait_timeout(d), ctx.blocking_sleep(d)))
+            };
+            let before = wait(LONG);
+            thread::sleep(20 * MS);
             engine.shutdown();
-            let slept = sleeps.join().expect("the blocked thread");
-            assert_eq!(slept, Err(Error::Canceled));
-            assert_live(&ctx);
+            let after = wait(2 * LONG);
+            let longest = wait(Duration::MAX);
+            thread::sleep(20 * MS);
+            let waits = [before, after];
+            assert!(waits.iter().all(|wait| !wait.is_finished()), "time stands");
+            assert_eq!(ctx.wait_timeout(Duration::ZERO), None);
             assert_stopped(&ctx.with_timeout(LONG).0);
-            assert_eq!(reason(&ctx), None);
+            for wait in waits {
+                while !wait.is_finished() {
+                    clock.advance(LONG);
+                    thread::sleep(MS);
+                }
+                assert_eq!(wait.join().expect("the wait"), (None, Ok(())));
+            }
+            assert_live(&ctx);
+            guard.cancel();
+            let ended = longest.join().expect("the wait");
+            assert_eq!(ended, (Some(Error::Canceled), Err(Error::Canceled)));
+        });
+    }
+
+    /// Holds up the thread of an engine until the answer is dropped.
+    fn held_up(engine: &Engine) -> impl Sized + use<> {
+        let (go, may_go) = mpsc::channel::<()>();
+        let may_go = Mutex::new(may_go);
+        let told = timed_and_told(&engine.background(), MS, move || {
+            let _ = may_go.lock().expect("one thread").recv();
+        });
+        eventually("the thread is held up", || told.0.is_done());
+        (go, told)
+    }
+
+    #[test]
+    fn of_merged_deadlines_one_that_is_due_ends_a_wait_whichever_is_earlier_or_named_first() {
+        in_time(|| {
+            let own = Engine::builder().build().expect("a thread can be started");
+            let (by_hand, clock) = manual();
+            let (by_loop, _driver) = Engine::builder().driven().expect("it needs no thread");
+            let _held_up = held_up(&own);
+            for earlier in [10 * MS, Duration::ZERO] {
+                let at = Instant::now() + 20 * MS;
+                let (due, _due_guard) = own.background().with_deadline(at);
+                let (looped, _looped_guard) = by_loop.background().with_deadline(at - earlier);
+                let (hand, _hand_guard) = by_hand.background().with_deadline(clock.now() + MS);
+                for parents in [[&due, &looped], [&looped, &due], [&due, &hand]] {
+                    let (merged, _guard) = Context::merge(parents);
+                    assert_eq!(merged.wait_timeout(50 * MS), Some(Error::DeadlineExceeded));
+                }
+                assert_live(&looped);
+                assert_live(&hand);
+            }
+        });
+    }
+
+    #[test]
+    fn a_wait_by_a_manual_clock_ends_with_another_engines_deadline_that_is_due() {
+        in_time(|| {
+            let own = Engine::builder().build().expect("a thread can be started");
+            let (by_hand, clock) = manual();
+            let (hand, _hand_guard) = by_hand.background().with_cancel();
+            let _held_up = held_up(&own);
+            let (due, _due_guard) = own.background().with_timeout(10 * MS);
+            let (merged, _guard) = Context::merge([&hand, &due]);
+            let wait = thread::spawn(move || merged.wait_timeout(LONG));
+            thread::sleep(20 * MS);
+            while !wait.is_finished() {
+                clock.advance(LONG);
+                thread::sleep(MS);
+            }
+            assert_eq!(
+                wait.join().expect("the wait"),
+                Some(Error::DeadlineExceeded)
+            );
+        });
+    }
+
+    #[test]
+    fn a_bounded_wait_below_many_merges_of_merges_comes_to_each_once() {
+        in_time(|| {
+            let (engine, _driver) = Engine::builder().driven().expect("it needs no thread");
+            let (mut below, _guard) = engine.background().with_timeout(MS);
+            let mut guards = Vec::new();
+            for _ in 0..60 {
+                let (left, left_guard) = below.with_cancel();
+                let (right, right_guard) = below.with_cancel();
+                let (both, both_guard) = Context::merge([&left, &right]);
+                below = both;
+                guards.extend([left_guard, right_guard, both_guard]);
+            }
+            assert_eq!(below.wait_timeout(5 * MS), None);
+        });
+    }
+
+    #[test]
+    fn a_sleep_that_is_over_says_that_its_context_is_where_another_engines_deadline_is_due() {
+        in_time(|| {
+            let own = Engine::builder().build().expect("a thread can be started");
+            let (by_hand, clock) = manual();
+            let (hand, _hand_guard) = by_hand.background().with_cancel();
+            let _held_up = held_up(&own);
+            let (due, _due_guard) = own.background().with_timeout(10 * MS);
+            let (merged, _merged_guard) = Context::merge([&hand, &due]);
+            let mut sleep = merged.sleep(MS);
+            assert_eq!(poll_pinned(&mut sleep, Waker::noop()), Poll::Pending);
+            thread::sleep(20 * MS);
+            clock.advance(MS);
+            let ended = Poll::Ready(Err(Error::DeadlineExceeded));
+            assert_eq!(poll_pinned(&mut sleep, Waker::noop()), ended);
         });
     }
 }
