@@ -6,6 +6,7 @@ use crate::raw::node::{Node, Waiter};
 use crate::raw::tree;
 use crate::raw::turn;
 use crate::raw::waiting::Waiting;
+use std::ptr;
 
 impl Handle {
     fn inside(&self) -> &Node {
@@ -26,6 +27,17 @@ impl Handle {
             let parent = self.inside().entry().parent().to_node();
             turn::fire(parent.expect("it has a parent"));
         }
+    }
+
+    /// Where the node is, for [`fire_above`](Self::fire_above).
+    pub(crate) fn address(&self) -> usize {
+        ptr::from_ref(self.inside()).expose_provenance()
+    }
+
+    /// Fires the deadline of one that the node was derived from, which is due, as who waits for that does.
+    pub(crate) fn fire_above(&self, address: usize) {
+        // SAFETY: `self` is a handle of what was derived from it.
+        unsafe { turn::fire(ptr::with_exposed_provenance_mut(address)) };
     }
 
     /// Sees to what was handed over and left. Twice, for an owner sees to one entry here.

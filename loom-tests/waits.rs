@@ -7,7 +7,7 @@ use crate::raw::handle::Handle;
 use crate::raw::waiting::{Sleeping, Waiting};
 use crate::raw::waits::tell;
 use crate::timers::{manual, move_clock, nanos, timed, turning};
-use crate::tree::cancel;
+use crate::tree::{cancel, cause_of};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use std::sync::Arc;
@@ -464,5 +464,85 @@ fn a_sleep_that_outlasts_its_context_never_says_that_its_time_has_come() {
         assert_ne!(result, Some(Ok(())), "40 ns early");
         firing.join().unwrap();
         assert!(sleeping.result().is_some() && node.is_done());
+    });
+}
+
+#[test]
+fn a_deadline_fired_through_a_merge_against_a_cancel_and_the_last_handles_tells_once() {
+    model("fire through a merge against cancel", 2, 2_000, || {
+        let (one, timers_one) = manual();
+        let (two, timers_two) = manual();
+        let first = child(&one);
+        let second = timed(&two, 20);
+        let due = second.address();
+        let node = Handle::merge([&first, &second].into_iter()).expect("there are parents");
+        let (wakes, waker) = counter(None);
+        let mut waiting = Waiting::on(&node).expect("live");
+        waiting.register(&waker);
+        move_clock(&two, 20);
+        drop((one, two));
+        let other = thread::spawn(move || {
+            cancel(&first);
+            drop((first, second));
+        });
+        node.fire_above(due);
+        assert!(node.is_done());
+        drop(node);
+        other.join().unwrap();
+        assert_eq!(wakes.wakes.load(Ordering::Relaxed), 1);
+        drop(waiting);
+        drop((timers_one, timers_two));
+    });
+}
+
+#[test]
+fn a_deadline_fired_through_a_merge_against_the_turn_that_it_is_due_in_tells_once() {
+    model("fire through a merge against the turn", 2, 10_000, || {
+        let (one, timers_one) = manual();
+        let (two, timers_two) = manual();
+        let first = timed(&one, 20);
+        let second = timed(&two, 20);
+        let due = second.address();
+        let node = Handle::merge([&first, &second].into_iter()).expect("there are parents");
+        let (wakes, waker) = counter(None);
+        let mut waiting = Waiting::on(&node).expect("live");
+        waiting.register(&waker);
+        move_clock(&two, 20);
+        move_clock(&one, 20);
+        drop((one, two));
+        drop((first, second));
+        let firing = turning(timers_two);
+        node.fire_above(due);
+        assert_eq!(node.err(), Some(Error::DeadlineExceeded));
+        drop(node);
+        let (_, timers_two) = firing.join().unwrap();
+        assert_eq!(wakes.wakes.load(Ordering::Relaxed), 1);
+        drop(waiting);
+        drop((timers_one, timers_two));
+    });
+}
+
+#[test]
+fn a_deadline_fired_by_a_waiter_against_a_shutdown_ends_for_one_reason_for_good() {
+    model("fire by a waiter against shutdown", 2, 1_000, || {
+        let (engine, timers) = manual();
+        let node = timed(&engine, 20);
+        let below = child(&node);
+        let mut waiting = Waiting::on(&node).expect("live");
+        let (wakes, waker) = counter(Some(&below));
+        waiting.register(&waker);
+        move_clock(&engine, 20);
+        let stopping = thread::spawn(move || {
+            timers.shut_down();
+            drop(timers);
+        });
+        drop((node, engine));
+        below.fire_parent();
+        let seen = (below.err(), cause_of(&below));
+        assert!(seen.0.is_some());
+        stopping.join().unwrap();
+        assert_eq!((below.err(), cause_of(&below)), seen);
+        assert_eq!(wakes.wakes.load(Ordering::Relaxed), 1);
+        drop(waiting);
     });
 }
