@@ -70,6 +70,7 @@
 //! | [`stripes`] | a hot node's further lists |
 //! | [`node`] | the records and their blocks |
 //! | [`wheel`] | armed nodes by their deadlines |
+//! | [`turn_word`] | who may use the wheel |
 //! | [`nursery`] | where deadlines are armed and disarmed |
 //! | [`core`] | the timers of an engine: clock, nursery, wheel, turn, who is woken |
 //! | [`bury`] | the end of entries and of bytes |
