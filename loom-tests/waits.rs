@@ -546,3 +546,35 @@ fn a_deadline_fired_by_a_waiter_against_a_shutdown_ends_for_one_reason_for_good(
         drop(waiting);
     });
 }
+
+#[test]
+fn a_sleep_due_at_the_instant_its_context_is_never_says_that_its_time_has_come() {
+    model("sleep due with its context", 3, 1, || {
+        let (engine, timers) = manual();
+        let first = timed(&engine, 60);
+        let node = timed(&engine, 20);
+        drop(first);
+        let sleeping = Sleeping::under(&node, nanos(20));
+        move_clock(&engine, 20);
+        let firing = turning(timers);
+        let slept = sleeping.result().is_some_and(|result| result.is_ok());
+        assert!(!slept || node.is_done(), "its context's end comes first");
+        firing.join().unwrap();
+        assert!(sleeping.result().is_some() && node.is_done());
+    });
+}
+
+#[test]
+fn a_sleep_due_before_its_context_in_one_turn_never_says_that_its_time_has_come() {
+    model("sleep due before its context in one turn", 3, 1, || {
+        let (engine, timers) = manual();
+        let node = timed(&engine, 40);
+        let sleeping = Sleeping::under(&node, nanos(20));
+        move_clock(&engine, 60);
+        let firing = turning(timers);
+        let slept = sleeping.result().is_some_and(|result| result.is_ok());
+        assert!(!slept || node.is_done(), "its context's end comes first");
+        firing.join().unwrap();
+        assert!(sleeping.result().is_some() && node.is_done());
+    });
+}

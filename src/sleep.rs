@@ -45,12 +45,12 @@ impl Sleep {
         Self { state }
     }
 
-    fn result(&self) -> Option<Result<(), Error>> {
+    fn result(&self, end_of: impl Fn(&Handle) -> Option<Error>) -> Option<Result<(), Error>> {
         match &self.state {
             State::Ready(result) => Some(*result),
             State::Waiting { node, sleeping, .. } => sleeping
                 .result()
-                .map(|result| node.err_due().map_or(result, Err)),
+                .map(|result| end_of(node).map_or(result, Err)),
         }
     }
 
@@ -78,7 +78,7 @@ impl Future for Sleep {
     ///
     /// If cloning the waker does.
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let mut result = self.result();
+        let mut result = self.result(Handle::err_due);
         if result.is_none()
             && let State::Waiting {
                 sleeping,
@@ -87,7 +87,7 @@ impl Future for Sleep {
             } = &mut self.state
         {
             leave(registered, cx.waker(), |waker| sleeping.register(waker));
-            result = self.result();
+            result = self.result(Handle::err_due);
         }
         match result {
             None => Poll::Pending,
@@ -107,6 +107,8 @@ impl Drop for Sleep {
 
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Sleep").field(&self.result()).finish()
+        f.debug_tuple("Sleep")
+            .field(&self.result(Handle::err))
+            .finish()
     }
 }

@@ -138,7 +138,6 @@ pub(crate) fn model_fence() {}
 ///
 /// The system has no more threads or memory for one.
 pub(crate) fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    count_forks();
     let named = std::thread::Builder::new().name(name.replace('\0', ""));
     named.spawn(f).map(drop)
 }
@@ -150,20 +149,29 @@ pub(crate) fn forks() -> usize {
 }
 
 static FORKS: AtomicUsize = AtomicUsize::new(0);
+/// The index of the thread that made the last fork on the way to this process: the one that is left of those before it.
+static SURVIVOR: AtomicUsize = AtomicUsize::new(usize::MAX);
 
-/// Has forks counted from here on, where the system tells of them.
-fn count_forks() {
+/// Whether the thread of that index, of a process before the last fork, is one of this process.
+pub(crate) fn is_survivor(index: usize) -> bool {
+    SURVIVOR.load(Ordering::Relaxed) == index
+}
+
+/// Has forks counted from here on, where the system tells of them. Handlers of a child that were registered before run
+/// before it is.
+pub(crate) fn count_forks() {
     #[cfg(target_os = "linux")]
     {
         static COUNTED: AtomicUsize = AtomicUsize::new(0);
 
         extern "C" fn in_child() {
+            SURVIVOR.store(crate::local::index(), Ordering::Relaxed);
             FORKS.fetch_add(1, Ordering::Relaxed);
         }
 
         if COUNTED.load(Ordering::Relaxed) == 0 {
             // Before others rely on it. By two threads at once it is done twice: any change of the count tells of a fork.
-            // SAFETY: the handler changes one atomic, as a child of a process with threads may.
+            // SAFETY: the handler changes atomics and reads what is the thread's own, as a child may.
             unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
             COUNTED.store(1, Ordering::Relaxed);
         }

@@ -112,7 +112,8 @@ impl Context {
     /// to be moved, also after its shutdown.
     ///
     /// Where a deadline of the context's is due by then and its timer thread has not come to it, this call fires it: it
-    /// runs the wakers of what ends with it, their panics contained. Allocates in that case, for the search.
+    /// runs the wakers of what ends with it, their panics contained. Allocates in that case where
+    /// contexts were merged, for the search.
     ///
     /// ```
     /// use ripcord::{Context, Error};

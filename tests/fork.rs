@@ -6,6 +6,7 @@
 use ripcord::{CancelGuard, Context, Engine, EngineStopped, Error};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context as TaskContext, Wake, Waker};
 use std::thread;
@@ -128,13 +129,19 @@ fn fork_and_try(child: impl FnOnce() -> Result<(), u8>) {
         // SAFETY: nothing of the child's has to be put in order.
         unsafe { libc::_exit(code.into()) };
     }
+    let status = wait_for(pid);
+    assert!(libc::WIFEXITED(status), "the child crashed: {status}");
+    assert_eq!(libc::WEXITSTATUS(status), 0, "the step that failed");
+}
+
+fn wait_for(pid: libc::pid_t) -> libc::c_int {
     let began = Instant::now();
     let mut status = 0;
     loop {
         // SAFETY: the call writes one integer.
         let ended = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
         if ended != 0 {
-            break;
+            return status;
         }
         if began.elapsed() > PATIENCE {
             // SAFETY: the child is ours and was not waited for yet.
@@ -143,8 +150,6 @@ fn fork_and_try(child: impl FnOnce() -> Result<(), u8>) {
         }
         thread::sleep(MS);
     }
-    assert!(libc::WIFEXITED(status), "the child crashed: {status}");
-    assert_eq!(libc::WEXITSTATUS(status), 0, "the step that failed");
 }
 
 fn a_child_creates_cancels_drops_and_waits_and_fires_no_deadline() {
@@ -241,8 +246,122 @@ fn a_child_of_a_process_in_the_middle_of_turns_takes_them() {
     assert!(is_live(&timed) && is_live(&of_the_loop));
 }
 
+/// Before this process has any thread of the library's.
+fn a_child_of_a_process_without_threads_takes_turns_too() {
+    let (by_loop, driver) = Engine::builder().driven().expect("it needs no thread");
+    let (by_hand, clock) = Engine::builder()
+        .manual_clock()
+        .expect("it needs no thread");
+    let (loop_held, go_loop) = hold_up(&by_loop.background());
+    let (hand_held, go_hand) = hold_up(&by_hand.background());
+    let engines = [&by_loop, &by_hand];
+    let ahead = engines.map(|engine| engine.background().with_timeout(LONG));
+    let (driver, clock) = (&driver, &clock);
+    thread::scope(|scope| {
+        scope.spawn(|| while driver.turn() == 0 {});
+        scope.spawn(|| clock.advance(50 * MS));
+        loop_held.recv().expect("the loop is in a turn");
+        hand_held.recv().expect("the clock is being moved");
+        fork_and_try(|| {
+            let step = |number: u8, holds: bool| if holds { Ok(()) } else { Err(number) };
+            let soon = engines.map(|engine| engine.background().with_timeout(MS));
+            thread::sleep(2 * MS);
+            step(1, driver.turn() == 1)?;
+            clock.advance(MS);
+            step(2, !soon.iter().any(is_live))?;
+            engines.into_iter().for_each(Engine::shutdown);
+            step(3, ahead.iter().all(is_stopped))
+        });
+        drop((go_loop, go_hand));
+    });
+    assert!(ahead.iter().all(is_live));
+}
+
+/// Forks in a waker, then runs what it was given: the thread that fires goes on in the child.
+struct ForkInside<F>(mpsc::Sender<libc::pid_t>, F);
+
+impl<F: Fn() + Send + Sync> Wake for ForkInside<F> {
+    fn wake(self: Arc<Self>) {
+        // SAFETY: as in `fork_and_try`; the child ends in `_exit`, or is killed.
+        let pid = unsafe { libc::fork() };
+        let _ = self.0.send(pid);
+        if pid == 0 {
+            (self.1)();
+        }
+    }
+}
+
+fn fork_inside(
+    root: &Context,
+    in_child: impl Fn() + Send + Sync + 'static,
+) -> (mpsc::Receiver<libc::pid_t>, Box<dyn std::any::Any>) {
+    let (forked, has_forked) = mpsc::channel();
+    let waker = Waker::from(Arc::new(ForkInside(forked, in_child)));
+    let (ctx, guard) = root.with_timeout(50 * MS);
+    let mut done = ctx.done();
+    let mut task = TaskContext::from_waker(&waker);
+    assert!(Pin::new(&mut done).poll(&mut task).is_pending());
+    (has_forked, Box::new((ctx, guard, done)))
+}
+
+fn a_thread_that_forks_inside_its_turn_has_it_in_the_child() {
+    static TAKEN_BESIDE_IT: AtomicUsize = AtomicUsize::new(usize::MAX);
+    let (by_loop, driver) = Engine::builder().driven().expect("it needs no thread");
+    let driver = Arc::new(driver);
+    let (soon, _guard) = by_loop.background().with_timeout(60 * MS);
+    let (forked, _kept) = fork_inside(&by_loop.background(), {
+        let driver = Arc::clone(&driver);
+        move || {
+            thread::sleep(20 * MS);
+            let beside = thread::scope(|scope| scope.spawn(|| driver.turn()).join());
+            TAKEN_BESIDE_IT.store(beside.expect("no panic"), Ordering::SeqCst);
+        }
+    });
+    thread::sleep(55 * MS);
+    let fired = driver.turn();
+    let pid = forked.recv().expect("it has forked");
+    if pid == 0 {
+        let alone = TAKEN_BESIDE_IT.load(Ordering::SeqCst) == 0 && fired == 2 && soon.is_done();
+        let (late, _late_guard) = by_loop.background().with_timeout(MS);
+        thread::sleep(2 * MS);
+        let goes_on = driver.turn() == 1 && late.is_done();
+        // SAFETY: nothing of the child's has to be put in order.
+        unsafe { libc::_exit(i32::from(!alone) + 2 * i32::from(!goes_on)) };
+    }
+    assert_eq!(
+        wait_for(pid),
+        0,
+        "the turn was not its alone, or it was its last"
+    );
+}
+
+fn a_timer_thread_that_forks_goes_on_in_the_child_and_sleeps() {
+    let own = Engine::builder().build().expect("a thread can be started");
+    let (forked, _kept) = fork_inside(&own.background(), || {});
+    let pid = forked.recv().expect("it has forked");
+    thread::sleep(200 * MS);
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the child lives");
+    let fields: Vec<_> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or("")
+        .split_whitespace()
+        .collect();
+    let ticks: u64 = [11, 12]
+        .map(|at| fields[at].parse::<u64>().expect("a number"))
+        .iter()
+        .sum();
+    // SAFETY: the child is ours and was not waited for yet.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+    wait_for(pid);
+    assert!(ticks < 10, "{ticks}0 ms of processor time in 200");
+}
+
 #[test]
 fn in_a_forked_child_no_deadline_fires_and_all_else_works() {
+    a_child_of_a_process_without_threads_takes_turns_too();
+    a_thread_that_forks_inside_its_turn_has_it_in_the_child();
+    a_timer_thread_that_forks_goes_on_in_the_child_and_sleeps();
     a_child_creates_cancels_drops_and_waits_and_fires_no_deadline();
     a_child_of_a_process_in_the_middle_of_turns_takes_them();
 }

@@ -16,6 +16,7 @@
 //!
 //! Called by `bury`, `turn` and `timers`.
 
+use super::drive::{Drive, Wake};
 use super::entry::Kind;
 use super::node::Timed;
 use super::nursery::Nursery;
@@ -31,19 +32,6 @@ use std::time::Duration;
 
 /// Told how many contexts a turn has ended, and how.
 pub(crate) type Report = fn(usize, Error);
-
-/// Called when a driven engine's loop sleeps too long.
-pub(crate) type Wake = Box<dyn Fn() + Send + Sync>;
-
-/// Who sees to it that deadlines fire, and by which clock.
-enum Drive {
-    /// A thread of this name.
-    Thread(Box<str>),
-    /// A loop of the program's.
-    Loop(Option<Wake>),
-    /// Whoever moves the clock, which stands here.
-    Clock(AtomicUsize),
-}
 
 const STARTED: usize = 1 << 0;
 const STOPPED: usize = 1 << 1;
@@ -90,6 +78,7 @@ pub(crate) enum Late {
 
 impl Core {
     fn new(drive: Drive, report: Report) -> Self {
+        sync::count_forks();
         let nursery = Nursery::new();
         let sweep_at = sweep_at(0, nursery.stripes());
         Self {
@@ -124,11 +113,7 @@ impl Core {
     /// Wait-free.
     #[inline]
     pub(crate) fn now(&self) -> Time {
-        match &self.drive {
-            Drive::Thread(_) | Drive::Loop(_) => Time::now(),
-            // ORDERING: SeqCst with `move_clock`: see `arm`.
-            Drive::Clock(clock) => Time::from_word(clock.load(Ordering::SeqCst)),
-        }
+        self.drive.now()
     }
 
     pub(crate) fn is_manual(&self) -> bool {
@@ -137,17 +122,7 @@ impl Core {
 
     /// Moves a manual clock; never back, and no further than its range.
     pub(crate) fn move_clock(&self, by: Duration) {
-        let Drive::Clock(clock) = &self.drive else {
-            return;
-        };
-        let mut seen = clock.load(Ordering::Relaxed);
-        loop {
-            let to = Time::from_word(seen).after(by).min(Time::LAST).word();
-            match clock.compare_exchange(seen, to, Ordering::SeqCst, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(now) => seen = now,
-            }
-        }
+        self.drive.move_clock(by);
     }
 
     /// One tree more: the first, or one that is made beside another.
@@ -168,14 +143,18 @@ impl Core {
     #[inline]
     pub(crate) fn to_be_started(&self) -> Option<&str> {
         match &self.drive {
-            // ORDERING: Relaxed; a thread too many goes away by itself.
-            Drive::Thread(name) if self.status.load(Ordering::Relaxed) & STARTED == 0 => Some(name),
+            // ORDERING: Acquire pairs with `set_started`, for `started_in`. A thread too many goes away by itself.
+            Drive::Thread(name) if self.status.load(Ordering::Acquire) & STARTED == 0 => Some(name),
             _ => None,
         }
     }
 
-    pub(crate) fn set_started(&self) {
+    /// Before a thread is started to serve, or by one that a fork has brought into another process.
+    pub(crate) fn set_start(&self) {
         self.started_in.store(sync::forks(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_started(&self) {
         self.status.fetch_or(STARTED, Ordering::AcqRel);
     }
 
@@ -188,7 +167,7 @@ impl Core {
     #[inline]
     pub(crate) fn is_orphaned(&self) -> bool {
         matches!(self.drive, Drive::Thread(_))
-            // ORDERING: Relaxed; whoever asks has seen the thread started, and a fork copies memory as its thread sees it.
+            // ORDERING: Relaxed; whoever asks has seen STARTED, or is the thread that was started after it was stored.
             && self.started_in.load(Ordering::Relaxed) != sync::forks()
     }
 
@@ -280,14 +259,16 @@ impl Core {
     pub(crate) fn begin_turn(&self) -> bool {
         let begun = self.turn.begin();
         if begun == Begun::AfterFork {
-            self.forget_if_torn();
+            self.mend_after_fork();
         }
         begun != Begun::Theirs
     }
 
-    /// Of a turn whose thread a fork left behind: where that was at the wheel just then, what is in it stays armed for good.
+    /// Of a turn whose thread a fork left behind. Where that was at the wheel just then, what is in it stays armed for good,
+    /// as does what it had taken out and not marked; what it was collecting from is looked at again.
     #[cold]
-    fn forget_if_torn(&self) {
+    fn mend_after_fork(&self) {
+        self.nursery.distrust();
         if self.wheel_earliest.load(Ordering::SeqCst) == Time::PAST.word() {
             self.wheel.with_mut(|wheel| {
                 // SAFETY: whoever has the turn has the wheel.
@@ -354,8 +335,9 @@ impl Core {
     /// The caller has the turn.
     unsafe fn take(&self, take: impl FnOnce(&mut Wheel) -> Armed) -> Armed {
         // Until `note`, what is on its way from the nursery to the wheel is seen in neither: it may be due at any time.
+        // A swap: a child of a fork in the middle of it is to see this before any change of the wheel.
         self.wheel_earliest
-            .store(Time::PAST.word(), Ordering::SeqCst);
+            .swap(Time::PAST.word(), Ordering::SeqCst);
         self.wheel.with_mut(|wheel| {
             // SAFETY: whoever has the turn has the wheel.
             let wheel = unsafe { &mut *wheel };

@@ -8,7 +8,8 @@
 //! Called by `handle` and the facade.
 
 use super::bury;
-use super::core::{Core, Report, Wake};
+use super::core::{Core, Report};
+use super::drive::Wake;
 use super::entry::{Kind, Parent};
 use super::node::Node;
 use super::time::Time;
@@ -68,6 +69,7 @@ pub(crate) unsafe fn root_beside(node: *mut Node) -> Option<*mut Node> {
 pub(crate) fn threaded(name: &str, report: Report) -> io::Result<*mut Node> {
     let core = Arc::new(Core::threaded(name, report));
     let timers = Timers(Some(Arc::clone(&core)));
+    core.set_start();
     core.set_started();
     sync::spawn(name, move || serve(timers.core()))?;
     Ok(first_root(core))

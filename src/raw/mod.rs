@@ -72,7 +72,8 @@
 //! | [`wheel`] | armed nodes by their deadlines |
 //! | [`turn_word`] | who may use the wheel |
 //! | [`nursery`] | where deadlines are armed and disarmed |
-//! | [`core`] | the timers of an engine: clock, nursery, wheel, turn, who is woken |
+//! | [`drive`] | who drives an engine's timers, and its clock |
+//! | [`core`] | the timers of an engine: nursery, wheel, turn, who is woken |
 //! | [`bury`] | the end of entries and of bytes |
 //! | [`tree`] | derive, release, look |
 //! | [`walk`] | the cancel, and the end by a deadline |
@@ -91,6 +92,7 @@
 pub(crate) mod bury;
 pub(crate) mod callbacks;
 pub(crate) mod core;
+pub(crate) mod drive;
 pub(crate) mod engine;
 pub(crate) mod entry;
 pub(crate) mod handle;

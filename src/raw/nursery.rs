@@ -255,6 +255,14 @@ impl Nursery {
         Time::from_word(self.stripes.iter().map(each).min().unwrap_or(usize::MAX))
     }
 
+    /// Has the next collection take all there is, whatever the stripes say: one of them may have been cut short.
+    pub(crate) fn distrust(&self) {
+        for stripe in &self.stripes {
+            stripe.earliest.store(Time::PAST.word(), Ordering::SeqCst);
+            stripe.full.store(1, Ordering::Relaxed);
+        }
+    }
+
     /// Takes all that is due by `horizon`, with the ARMED pins; and whatever found no slot or keeps others from one.
     /// By one thread at a time.
     pub(crate) fn collect(&self, horizon: Time, wheel: &mut Wheel) {

@@ -191,6 +191,7 @@ fn start(core: &Core) -> io::Result<()> {
 #[cold]
 fn start_global(name: &str) -> io::Result<()> {
     let core = local::global();
+    core.set_start();
     sync::spawn(name, || serve(core))?;
     core.set_started();
     Ok(())
@@ -202,7 +203,13 @@ pub(crate) fn serve(core: &Core) {
         return;
     }
     sync::sleep_exactly();
+    let mut process = sync::forks();
     loop {
+        // A waker of its own that forks brings it into the child: there it goes on.
+        if process != sync::forks() {
+            process = sync::forks();
+            core.set_start();
+        }
         let stopped = core.is_stopped();
         turn(core);
         if stopped {

@@ -1,21 +1,25 @@
 //! The word of a turn: who may use the wheel. This file owns every bit of it.
 //!
 //! ```text
-//!  63                                       2      1       0
-//! | the process, by the forks that led to it  | AGAIN  RUNNING |      0: nobody has it
+//!  63                          34 33               2     1      0
+//! | the process, by forks to it  | its thread        | AGAIN  RUNNING |      0: nobody has it
 //! ```
 //!
 //! It is never waited for: who finds it taken leaves AGAIN, and whoever has it goes round once more before letting go. One
-//! that was taken when a fork left its thread behind is free.
+//! whose thread was left behind by a fork is free. The thread that forked is not left behind: it goes on in the child with
+//! the turn it had, if it forked inside one, and so does its word.
 //!
 //! Called by `core`.
 
+use crate::local;
 use crate::sync::{self, AtomicUsize, Ordering};
 
 const IDLE: usize = 0;
 const RUNNING: usize = 1 << 0;
 const AGAIN: usize = 1 << 1;
-const PROCESS_SHIFT: u32 = 2;
+const THREAD_SHIFT: u32 = 2;
+const PROCESS_SHIFT: u32 = 34;
+const THREAD: usize = (1 << (PROCESS_SHIFT - THREAD_SHIFT)) - 1;
 
 #[derive(Debug)]
 pub(crate) struct TurnWord(AtomicUsize);
@@ -38,11 +42,11 @@ impl TurnWord {
 
     /// Lock-free.
     pub(crate) fn begin(&self) -> Begun {
-        let ours = taken();
+        let ours = RUNNING | (local::index() & THREAD) << THREAD_SHIFT | process() << PROCESS_SHIFT;
         let mut seen = self.0.load(Ordering::Relaxed);
         loop {
-            let theirs = seen & !AGAIN == ours;
-            let next = if theirs { ours | AGAIN } else { ours };
+            let theirs = seen != IDLE && is_alive(seen);
+            let next = if theirs { seen | AGAIN } else { ours };
             // ORDERING: Acquire pairs with `end`, for the wheel; Release, for what the caller has changed before, so it is
             // made where AGAIN is set already, too.
             let begun = self
@@ -59,7 +63,8 @@ impl TurnWord {
 
     /// By whoever has it; `false`: it is still theirs, to go round once more.
     pub(crate) fn end(&self) -> bool {
-        let ours = taken();
+        // But for AGAIN nobody else changes the word: neither here nor, if the caller has forked meanwhile, in the child.
+        let ours = self.0.load(Ordering::Relaxed) & !AGAIN;
         let ended = self
             .0
             .compare_exchange(ours, IDLE, Ordering::AcqRel, Ordering::Relaxed);
@@ -70,7 +75,11 @@ impl TurnWord {
     }
 }
 
-/// The word while a thread of this process has it.
-fn taken() -> usize {
-    RUNNING | sync::forks() << PROCESS_SHIFT
+fn process() -> usize {
+    sync::forks() & (usize::MAX >> PROCESS_SHIFT)
+}
+
+/// Whether the thread that has the turn is one of this process.
+fn is_alive(word: usize) -> bool {
+    word >> PROCESS_SHIFT == process() || sync::is_survivor(word >> THREAD_SHIFT & THREAD)
 }

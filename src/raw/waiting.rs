@@ -228,22 +228,17 @@ fn left(until: Time) -> Option<Option<Duration>> {
 unsafe fn due(node: *mut Node) -> Option<*mut Node> {
     let now = Time::now();
     let mut earliest: Option<(Time, *mut Node)> = None;
-    // SAFETY: the caller's promise.
-    let mut ahead = if unsafe { Node::at(node) }.deadline() > now {
-        Vec::new()
-    } else {
-        vec![node]
-    };
-    // By several ways only what is merged is come to, or what that was derived from.
+    // Where nothing is merged there is one way up, and nothing is kept.
+    let mut ahead = Vec::new();
     let mut seen = HashSet::new();
-    while let Some(node) = ahead.pop() {
+    let mut next = Some(node);
+    while let Some(node) = next.take().or_else(|| ahead.pop()) {
         // SAFETY: the caller's handle keeps the first, each one's registration the next.
         let this = unsafe { Node::at(node) };
         let deadline = this.deadline();
         // No deadline above it is earlier.
         let is_earliest = earliest.is_none_or(|(earliest, _)| deadline < earliest);
-        let is_merged = this.entry().kind() == Kind::Merged;
-        if deadline > now || !is_earliest || (is_merged && !seen.insert(node)) {
+        if deadline > now || !is_earliest || !(seen.is_empty() || seen.insert(node)) {
             continue;
         }
         // SAFETY: the root of its tree keeps the core.
@@ -252,7 +247,13 @@ unsafe fn due(node: *mut Node) -> Option<*mut Node> {
             earliest = Some((deadline, node));
         }
         // SAFETY: as above.
-        ahead.extend(unsafe { merge::parents(node) });
+        let mut parents = unsafe { merge::parents(node) };
+        next = parents.next();
+        ahead.extend(parents);
+        if !ahead.is_empty() {
+            // From here on by several ways, perhaps.
+            seen.insert(node);
+        }
     }
     earliest.map(|(_, node)| node)
 }

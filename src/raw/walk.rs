@@ -87,7 +87,14 @@ pub(crate) unsafe fn expire_one<'a>(node: *mut Node) -> Ended<'a> {
 pub(crate) unsafe fn expire(due: &Armed, end: End) -> (Ended<'_>, usize) {
     let mut walk = Walk::new();
     let mut fired = 0;
-    for timed in due.iter() {
+    // A sleep that is seen over has the end of its context to say, where both are due.
+    let is_sleep = |timed: &*mut Timed| {
+        // SAFETY: pinned.
+        let node = unsafe { Timed::at(*timed) }.node();
+        node.entry().kind().is_sleep()
+    };
+    let contexts = due.iter().filter(|timed| !is_sleep(timed));
+    for timed in contexts.chain(due.iter().filter(is_sleep)) {
         // SAFETY: pinned.
         let state = unsafe { Timed::at(timed) }.node().state().load();
         // What was dropped is to be freed, and not told. What is done may be another's to walk: that is helped (R7).

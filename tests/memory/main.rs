@@ -591,6 +591,13 @@ fn blocking_with_a_time_allocates_nothing_in_a_steady_state() {
             assert_eq!(ctx.blocking_sleep(Duration::from_nanos(1)), Ok(()));
         });
         assert_eq!(made, 0);
+        // A deadline that is due, and that no thread fires.
+        let (engine, _driver) = Engine::builder().driven().expect("it needs no thread");
+        let (due, _due_guard) = engine.background().with_timeout(Duration::from_micros(1));
+        let (below, _below_guard) = due.with_cancel();
+        thread::sleep(Duration::from_millis(1));
+        let made = steady(|| assert_eq!(below.wait_timeout(Duration::ZERO), None));
+        assert_eq!(made, 0);
     });
 }
 

@@ -1211,6 +1211,8 @@ mod point_11 {
             assert_eq!(poll_pinned(&mut sleep, Waker::noop()), Poll::Pending);
             thread::sleep(20 * MS);
             clock.advance(MS);
+            assert_eq!(format!("{sleep:?}"), "Sleep(Some(Ok(())))");
+            assert!(!merged.is_done(), "to look fires nothing");
             let ended = Poll::Ready(Err(Error::DeadlineExceeded));
             assert_eq!(poll_pinned(&mut sleep, Waker::noop()), ended);
         });
