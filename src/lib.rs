@@ -124,10 +124,12 @@ mod done;
 mod engine;
 mod error;
 mod key;
+mod light;
 mod local;
 #[cfg(feature = "mio")]
 pub mod mio;
 pub mod monitor;
+mod pool;
 mod raw;
 mod run;
 mod sleep;
@@ -143,6 +145,8 @@ pub use done::Done;
 pub use engine::{Driver, Engine, EngineBuilder, ManualClock};
 pub use error::{EngineStopped, Error};
 pub use key::Key;
+pub use light::Light;
+pub use pool::{Pool, Stock};
 pub use run::Run;
 pub use sleep::Sleep;
 

@@ -9,6 +9,7 @@ mod display;
 mod drops;
 mod engines;
 mod go;
+mod light;
 mod merge;
 #[cfg(feature = "mio")]
 mod mio;
