@@ -271,6 +271,13 @@ impl Context {
         }
     }
 
+    /// The node, when the values have been let go.
+    pub(crate) fn into_node(self) -> Handle {
+        let Self { values, node } = self;
+        drop(values);
+        node
+    }
+
     pub(crate) const fn node(&self) -> &Handle {
         &self.node
     }

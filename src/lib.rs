@@ -115,6 +115,7 @@
 #![warn(missing_docs, missing_debug_implementations, unreachable_pub)]
 
 mod after_func;
+mod batch;
 mod cancel;
 mod cause;
 mod context;
@@ -138,6 +139,7 @@ mod tuning;
 mod wait;
 
 pub use after_func::AfterFunc;
+pub use batch::Batch;
 pub use cancel::{CancelGuard, CancelHandle};
 pub use cause::Cause;
 pub use context::Context;
