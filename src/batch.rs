@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::monitor;
 use crate::raw::handle::Handle;
+use crate::raw::values::LetGo;
 use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
@@ -49,7 +50,8 @@ impl Context {
         let place = self.values().place();
         let mut contexts = Vec::with_capacity(count);
         let (node, children) = self.node().derive_batch(count, place);
-        contexts.extend(children.map(|child| self.with_node(child)));
+        let parts = self.values().copies(count).zip(children);
+        contexts.extend(parts.map(|(values, node)| Self::from_parts(values, node)));
         for _ in &contexts {
             monitor::created();
         }
@@ -146,8 +148,13 @@ impl Drop for Batch {
         if !monitor::is_off() || !self.contexts.iter().all(untouched) {
             self.cancel();
         }
-        let node = std::mem::replace(&mut self.node, Handle::BACKGROUND);
-        node.let_go_of_batch(self.contexts.drain(..).map(Context::into_node));
+        let mut all_values = LetGo::new();
+        let nodes = self.contexts.drain(..).map(|ctx| {
+            let (values, node) = ctx.into_parts();
+            all_values.push(values);
+            node
+        });
+        std::mem::replace(&mut self.node, Handle::BACKGROUND).let_go_of_batch(nodes);
     }
 }
 

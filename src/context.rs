@@ -271,11 +271,12 @@ impl Context {
         }
     }
 
-    /// The node, when the values have been let go.
-    pub(crate) fn into_node(self) -> Handle {
-        let Self { values, node } = self;
-        drop(values);
-        node
+    pub(crate) fn into_parts(self) -> (Values, Handle) {
+        (self.values, self.node)
+    }
+
+    pub(crate) const fn from_parts(values: Values, node: Handle) -> Self {
+        Self { values, node }
     }
 
     pub(crate) const fn node(&self) -> &Handle {
