@@ -2,15 +2,14 @@
 //!
 //! ```text
 //!  parent ─► … ─► batch ─► …        one registration, one push
-//!                   │ list: 0 ─► 1 ─► … ─► n-1      linked before anybody sees it, registered by one RMW
-//!                   └ closed when the batch is let go
+//!                   └ list: 0 ─► 1 ─► … ─► n-1      linked before anybody sees it, registered by one RMW
 //! ```
 //!
 //! The children are nodes like any other; the batch is a node that nobody has a context of. A child that was only ever
-//! looked at is *untouched*: its one handle is the batch's. Let go with the batch it costs no RMW of its own: the batch
-//! closes its list, so that nobody takes anything out of it any more, leaves HELD where it is, and gives back the
-//! registrations of all of them in one. Their bytes go with the batch's own, as those of a closed list do (R5); that HELD
-//! is set by then tells them from those that were buried. Walkers that are under way keep the batch by its LISTED pin.
+//! looked at is *untouched*: its one handle is the batch's. Let go with the batch it costs no RMW of its own: it stays
+//! HELD and on the list, and the registrations of all of them are given back in one. Their bytes go with the batch's
+//! own, as do those of a closed list (R5); that HELD is set by then tells them from those that were buried. Walkers that are
+//! under way keep the batch by its LISTED pin.
 //!
 //! Called by the facade, and by `bury` for the bytes.
 
@@ -57,7 +56,6 @@ impl Handle {
         // SAFETY: `self` is a handle of it.
         let this = unsafe { Node::at(batch) };
         debug_assert_eq!(this.entry().kind(), Kind::Batch);
-        this.branch.close();
         let mut untouched = 0;
         for child in children {
             if child.is_untouched() {
