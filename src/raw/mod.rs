@@ -74,7 +74,7 @@
 //! | [`nursery`] | where deadlines are armed and disarmed |
 //! | [`core`] | the timers of an engine: clock, nursery, wheel, turn, who is woken |
 //! | [`bury`] | the end of entries and of bytes |
-//! | [`batch`] | many children at once: made, and let go |
+//! | [`batch`] | many children at once |
 //! | [`tree`] | derive, release, look |
 //! | [`walk`] | the cancel, and the end by a deadline |
 //! | [`merge`] | nodes with several parents |
