@@ -171,10 +171,10 @@ impl Values {
     /// The value of a key. Wait-free: the same at any depth, with a step for each doubling of the keys past 4,096.
     #[inline]
     pub(crate) fn get<T>(&self, key: &'static TypedKey<T>) -> Option<&T> {
-        let table = self.table();
+        // SAFETY: `self` has a chain count of it.
+        let table = unsafe { ValueNode::table(self.node()?) };
         // SAFETY: the entries last as long as `self`.
-        let index = table.find(key.tag.id(), |entry| unsafe { ValueNode::id(entry) });
-        let entry = table.entry(index.ok()?);
+        let entry = table.get(key.tag.id(), |entry| unsafe { ValueNode::id(entry) })?;
         // SAFETY: as above.
         let found = unsafe { ValueNode::at(entry) }.key;
         // That an id is of one key is what `take_id` sees to; that this is the key is what the type stands on.

@@ -53,7 +53,7 @@ impl ValueNode {
     pub(super) unsafe fn table<'a>(node: *mut Self) -> Table<'a> {
         // SAFETY: the caller's promise; a node is made with the words of its map, and they are filled before anybody
         // else has it.
-        unsafe { Table::new(node, Self::at(node).map) }
+        unsafe { Table::new(node, &Self::at(node).map) }
     }
 
     /// The id of a node in a map.
