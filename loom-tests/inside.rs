@@ -51,7 +51,7 @@ impl Handle {
     pub(crate) fn listed(&self) -> usize {
         self.inside()
             .branch
-            .count(|_| true)
+            .count(|_| 1)
             .map_or(0, |(listed, limbo)| {
                 bury::reclaim_limbo(limbo);
                 listed

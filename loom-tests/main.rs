@@ -21,6 +21,7 @@ mod raw;
 
 mod inside;
 
+mod batch;
 mod callbacks;
 mod canary;
 mod list;

@@ -105,7 +105,7 @@ impl CancelHandle {
     }
 }
 
-fn cancel(node: &Handle, cause: Option<Cause>) {
+pub(crate) fn cancel(node: &Handle, cause: Option<Cause>) {
     let ended = node.cancel(cause);
     monitor::canceled(ended.contexts);
     waits::tell(ended);

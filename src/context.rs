@@ -271,6 +271,14 @@ impl Context {
         }
     }
 
+    pub(crate) fn into_parts(self) -> (Values, Handle) {
+        (self.values, self.node)
+    }
+
+    pub(crate) const fn from_parts(values: Values, node: Handle) -> Self {
+        Self { values, node }
+    }
+
     pub(crate) const fn node(&self) -> &Handle {
         &self.node
     }

@@ -115,6 +115,7 @@
 #![warn(missing_docs, missing_debug_implementations, unreachable_pub)]
 
 mod after_func;
+mod batch;
 mod cancel;
 mod cause;
 mod context;
@@ -124,10 +125,12 @@ mod done;
 mod engine;
 mod error;
 mod key;
+mod light;
 mod local;
 #[cfg(feature = "mio")]
 pub mod mio;
 pub mod monitor;
+mod pool;
 mod raw;
 mod run;
 mod sleep;
@@ -136,6 +139,7 @@ mod tuning;
 mod wait;
 
 pub use after_func::AfterFunc;
+pub use batch::Batch;
 pub use cancel::{CancelGuard, CancelHandle};
 pub use cause::Cause;
 pub use context::Context;
@@ -143,6 +147,8 @@ pub use done::Done;
 pub use engine::{Driver, Engine, EngineBuilder, ManualClock};
 pub use error::{EngineStopped, Error};
 pub use key::Key;
+pub use light::Light;
+pub use pool::{Pool, Stock};
 pub use run::Run;
 pub use sleep::Sleep;
 

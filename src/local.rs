@@ -23,6 +23,10 @@ const CLASSES: usize = tuning::BLOCKS.len();
 static SLOTS: [[AtomicUsize; tuning::DEPOT]; CLASSES] =
     [const { [const { AtomicUsize::new(0) }; tuning::DEPOT] }; CLASSES];
 static MAGAZINES: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
+/// Blocks in the depot.
+static STOCKED: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
+/// Blocks that came from the allocator and did not go back.
+static ALLOCATED: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 static STRIPES: AtomicUsize = AtomicUsize::new(0);
 static KEYS: AtomicUsize = AtomicUsize::new(0);
@@ -144,7 +148,7 @@ fn refill(class: usize) -> Block {
         return block;
     }
     if register()
-        && let Some(magazine) = depot(class).take()
+        && let Some(magazine) = take(class)
     {
         let kept = with(|local| std::mem::replace(&mut local.blocks[class].loaded, magazine));
         give(class, kept);
@@ -161,8 +165,8 @@ fn refill(class: usize) -> Block {
 #[cold]
 unsafe fn free_to_depot(class: usize, block: Block) {
     if !register() {
-        // SAFETY: every block came from `allocate_one`, and the caller gives this one up.
-        unsafe { std::alloc::dealloc(block, LAYOUTS[class]) };
+        // SAFETY: the caller gives it up.
+        unsafe { free_one(class, block) };
         return;
     }
     let full = with(|local| {
@@ -201,17 +205,107 @@ fn allocate_one(class: usize) -> Block {
         block.addr() >> ADDRESS_BITS == 0,
         "an allocation outside the 48-bit address space"
     );
+    ALLOCATED[class].fetch_add(1, Ordering::Relaxed);
     block
+}
+
+/// # Safety
+///
+/// The block came from [`allocate_one`], of this class, and nobody uses it.
+unsafe fn free_one(class: usize, block: Block) {
+    ALLOCATED[class].fetch_sub(1, Ordering::Relaxed);
+    // SAFETY: the caller's promise.
+    unsafe { std::alloc::dealloc(block, LAYOUTS[class]) };
 }
 
 /// Leaves a magazine to the depot, or its blocks to the allocator.
 fn give(class: usize, magazine: Magazine) {
-    if let Err(mut magazine) = depot(class).put(magazine) {
-        while let Some(block) = magazine.take() {
-            // SAFETY: every block came from `allocate_one`, and this one is in nobody's use.
-            unsafe { std::alloc::dealloc(block, LAYOUTS[class]) };
-        }
+    // Before they can be taken from there.
+    let blocks = magazine.len();
+    STOCKED[class].fetch_add(blocks, Ordering::Relaxed);
+    if let Err(magazine) = depot(class).put(magazine) {
+        STOCKED[class].fetch_sub(blocks, Ordering::Relaxed);
+        free_all(class, magazine);
     }
+}
+
+/// A magazine of the depot's.
+fn take(class: usize) -> Option<Magazine> {
+    let magazine = depot(class).take()?;
+    STOCKED[class].fetch_sub(magazine.len(), Ordering::Relaxed);
+    Some(magazine)
+}
+
+fn free_all(class: usize, mut magazine: Magazine) {
+    while let Some(block) = magazine.take() {
+        // SAFETY: every block came from `allocate_one`, and those of a magazine are in nobody's use.
+        unsafe { free_one(class, block) };
+    }
+}
+
+/// Blocks of a class, in the process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Blocks {
+    pub(crate) size: usize,
+    pub(crate) allocated: usize,
+    /// In the depot and in the calling thread's magazines.
+    pub(crate) stocked: usize,
+}
+
+/// What there is of each class. Wait-free.
+pub(crate) fn blocks() -> [Blocks; CLASSES] {
+    std::array::from_fn(|class| {
+        let own = with(|local| {
+            let Pair { loaded, spare } = &local.blocks[class];
+            loaded.len() + spare.len()
+        });
+        let in_depot = STOCKED[class].load(Ordering::Relaxed);
+        Blocks {
+            size: tuning::BLOCKS[class],
+            allocated: ALLOCATED[class].load(Ordering::Relaxed),
+            stocked: in_depot + own,
+        }
+    })
+}
+
+/// Has as many blocks of a class in stock, as far as there is room; answers with how many there are then. Allocates.
+pub(crate) fn stock(class: usize, blocks: usize) -> usize {
+    if !register() {
+        return 0;
+    }
+    let missing = blocks.saturating_sub(self::blocks()[class].stocked);
+    let room =
+        (tuning::DEPOT * tuning::MAGAZINE).saturating_sub(STOCKED[class].load(Ordering::Relaxed));
+    let mut left = missing.min(room);
+    while left > 0 {
+        let mut magazine = Magazine::EMPTY;
+        for _ in 0..left.min(tuning::MAGAZINE) {
+            // SAFETY: fresh from the allocator.
+            unsafe { magazine.put(allocate_one(class)) };
+        }
+        left -= magazine.len();
+        give(class, magazine);
+    }
+    self::blocks()[class].stocked
+}
+
+/// Gives what is in the depot and in the calling thread's magazines back to the allocator; answers with how many blocks
+/// that were.
+pub(crate) fn trim(class: usize) -> usize {
+    let mut freed = 0;
+    let own = with(|local| {
+        let empty = || Pair {
+            loaded: Magazine::EMPTY,
+            spare: Magazine::EMPTY,
+        };
+        std::mem::replace(&mut local.blocks[class], empty())
+    });
+    let in_depot = std::iter::from_fn(|| take(class));
+    for magazine in [own.loaded, own.spare].into_iter().chain(in_depot) {
+        freed += magazine.len();
+        free_all(class, magazine);
+    }
+    freed
 }
 
 /// The timers that serve the whole process, made by whoever first asks. Lock-free; allocates then.

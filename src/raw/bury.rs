@@ -7,6 +7,7 @@
 //!
 //! Called by `tree`, `merge`, `callbacks`, `waits` and those who drive timers.
 
+use super::batch;
 use super::core::Core;
 use super::entry::{Chain, Entry, Kind, Limbo, Parent, ParentRef};
 use super::list::Removal;
@@ -203,8 +204,16 @@ pub(crate) unsafe fn reclaim(entry: *mut Entry) {
             kind if kind.is_node() => {
                 // SAFETY: the last pin was ours.
                 let node = unsafe { Node::at(entry.cast()) };
+                let is_batch = node.entry().kind() == Kind::Batch;
+                let take = |entry| {
+                    // SAFETY: its LISTED pin is ours; and of a batch that was let go, HELD of what is held yet.
+                    if is_batch && unsafe { batch::free_if_let_go(entry) } {
+                        return;
+                    }
+                    unpin(entry, Pins::LISTED);
+                };
                 // SAFETY: nobody has a pin, so nobody uses the lists.
-                unsafe { node.branch.dissolve(|entry| unpin(entry, Pins::LISTED)) };
+                unsafe { node.branch.dissolve(take) };
                 if let Some(stripes) = node.stripes.get() {
                     // SAFETY: the node still has its stripes.
                     for stripe in unsafe { stripes.iter() } {

@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     Wait,
     /// The root of an engine of its own: never done.
     Engine,
+    /// The node that the contexts of a batch are children of.
+    Batch,
     /// A waiter record.
     Waiter,
     /// A callback record.
@@ -48,9 +50,13 @@ impl Kind {
         !matches!(self, Self::Waiter | Self::Callback | Self::Link)
     }
 
-    /// Whether it is a node that is no context.
     pub(crate) const fn is_sleep(self) -> bool {
         matches!(self, Self::Sleep | Self::Wait)
+    }
+
+    /// Whether it is a node that users have, or had, a context of.
+    pub(crate) const fn is_context(self) -> bool {
+        matches!(self, Self::Cancel | Self::Merged | Self::Deadline)
     }
 
     /// Whether it is a node with a deadline of its own.

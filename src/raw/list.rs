@@ -85,6 +85,22 @@ impl Branch {
         }
     }
 
+    /// Lists and registers so many entries at once, which are linked already, from the newest on. By the creator of the
+    /// node, before it hands that out.
+    pub(crate) fn fill(&self, newest: *mut Entry, count: usize) {
+        let head = self.head.load();
+        let filled = self.head.change(head, head.with_newest(newest));
+        debug_assert_eq!(filled, Ok(()), "nobody else has the node");
+        self.register(count);
+    }
+
+    /// Takes what [`fill`](Self::fill) has listed off again; it stays registered. By the same.
+    pub(crate) fn clear(&self) {
+        let head = self.head.load();
+        let cleared = self.head.change(head, head.with_newest(ptr::null_mut()));
+        debug_assert_eq!(cleared, Ok(()), "nobody else has the node");
+    }
+
     /// Lists and registers an entry. Lock-free; every so often it writes back-links for those who will remove, and
     /// answers with the LISTED pins of what was handed over to it meanwhile.
     ///
@@ -221,11 +237,11 @@ impl Branch {
         self.head.close().newest()
     }
 
-    /// How many entries `counted` says yes to, and what was unlinked for others on the way; `None` where somebody else
-    /// owns the list. Walks.
+    /// The sum of what `counted` says of the entries, and what was unlinked for others on the way; `None` where somebody
+    /// else owns the list. Walks.
     pub(crate) fn count(
         &self,
-        counted: impl Fn(*mut Entry) -> bool,
+        counted: impl Fn(*mut Entry) -> usize,
     ) -> Option<(usize, Chain<Limbo>)> {
         self.alive.check();
         match self.own() {
@@ -236,7 +252,7 @@ impl Branch {
                 let mut count = 0;
                 let mut entry = self.head.load().newest();
                 while !entry.is_null() {
-                    count += usize::from(counted(entry));
+                    count += counted(entry);
                     // SAFETY: listed entries are pinned by the list, which the owner alone takes them off.
                     entry = unsafe { Entry::at(entry) }.next();
                 }

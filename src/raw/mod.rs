@@ -75,6 +75,7 @@
 //! | [`drive`] | who drives an engine's timers, and its clock |
 //! | [`core`] | the timers of an engine: nursery, wheel, turn, who is woken |
 //! | [`bury`] | the end of entries and of bytes |
+//! | [`batch`] | many children at once |
 //! | [`tree`] | derive, release, look |
 //! | [`walk`] | the cancel, and the end by a deadline |
 //! | [`merge`] | nodes with several parents |
@@ -89,6 +90,7 @@
 //! `entry`, `head`, `stripes`, `slot`, `core`, `nursery`, `wheel` and `node` name each other's types in pointers: a record is one
 //! thing in several files. `local` holds what is one in the process: the global core and the queue of callbacks.
 
+pub(crate) mod batch;
 pub(crate) mod bury;
 pub(crate) mod callbacks;
 pub(crate) mod core;

@@ -402,7 +402,7 @@ pub(crate) unsafe fn free(entry: *mut Entry) {
     // SAFETY: the caller's promise; what is behind the entry is what its kind says.
     unsafe {
         match kind {
-            Kind::Cancel | Kind::Engine => free_record(entry.cast::<Node>()),
+            Kind::Cancel | Kind::Engine | Kind::Batch => free_record(entry.cast::<Node>()),
             Kind::Deadline | Kind::Sleep | Kind::Wait => free_record(entry.cast::<Timed>()),
             Kind::Merged => free_record(entry.cast::<Merged>()),
             Kind::Waiter => free_record(entry.cast::<Waiter>()),

@@ -216,6 +216,12 @@ impl Snapshot {
         self.0 as u32
     }
 
+    /// Whether it has one handle and is listed, and nothing was ever installed: whoever has that handle is alone with it,
+    /// but for walkers.
+    pub(crate) const fn is_untouched(self) -> bool {
+        self.0 & !(DONE | EXPIRED | CAUSE | PROPAGATED) == HANDLE_ONE | HELD | LISTED
+    }
+
     /// Whether exactly one handle is left and nothing was ever registered: whoever has that handle is alone.
     const fn is_sole_handle(self) -> bool {
         self.handles() == 1 && !self.has(Announce::Entries)

@@ -79,6 +79,21 @@ pub(crate) fn root(background: Parent, core: *const Core, plan: Plan) -> *mut No
 #[inline]
 pub(crate) unsafe fn derive(parent: *mut Node, plan: Plan) -> *mut Node {
     // SAFETY: the caller's promise.
+    unsafe { derive_with(parent, plan, |_| ()) }
+}
+
+/// As [`derive`], with what is to be done before anybody else sees the node.
+///
+/// # Safety
+///
+/// As [`derive`].
+#[inline]
+pub(crate) unsafe fn derive_with(
+    parent: *mut Node,
+    plan: Plan,
+    prepare: impl FnOnce(*mut Node),
+) -> *mut Node {
+    // SAFETY: the caller's promise.
     let this = unsafe { Node::at(parent) };
     let live = !this.state().announce(Announce::Entries).is_done();
     let listed = live && plan.end.is_none();
@@ -101,6 +116,7 @@ pub(crate) unsafe fn derive(parent: *mut Node, plan: Plan) -> *mut Node {
             this.deadline()
         },
     );
+    prepare(node);
     // SAFETY: the caller's promise; the node is new, and LISTED if it is to be listed.
     let listed = listed && unsafe { list(parent, at, node.cast()) }.is_ok();
     if !listed {
@@ -317,22 +333,25 @@ fn count_in(branch: &Branch, own: usize) -> usize {
     }
 }
 
-fn counts(entry: *mut Entry) -> bool {
+fn counts(entry: *mut Entry) -> usize {
     // SAFETY: `Branch::count` hands out listed entries, pinned while it owns the list.
     let this = unsafe { Entry::at(entry) };
     let context = match this.kind() {
-        Kind::Waiter | Kind::Sleep | Kind::Wait | Kind::Engine => return false,
+        Kind::Waiter | Kind::Sleep | Kind::Wait | Kind::Engine => return 0,
         Kind::Callback => {
             let state = this.state().load();
-            return state.is_held() && !state.is_done();
+            return usize::from(state.is_held() && !state.is_done());
         }
+        // SAFETY: as above. Owned inside the parent's list; no more than these two, for a batch has no batches.
+        Kind::Batch => return count_in(&unsafe { Node::at(entry.cast()) }.branch, 1),
         Kind::Cancel | Kind::Merged | Kind::Deadline => entry.cast(),
         // SAFETY: as above; and a link pins its target.
         Kind::Link => unsafe { Link::at(entry.cast()) }.target,
     };
     // What was dropped and handed over to an owner is still listed, but held no more.
     // SAFETY: as above.
-    this.state().load().is_held() && !unsafe { Node::at(context) }.state().load().is_done()
+    let is_done = unsafe { Node::at(context) }.state().load().is_done();
+    usize::from(this.state().load().is_held() && !is_done)
 }
 
 /// Whether a node can ever be done: all but the root of an engine.

@@ -150,7 +150,7 @@ impl Values {
         let (previous, before) = match continued {
             Some(node) => {
                 // SAFETY: as above.
-                unsafe { ValueNode::acquire_chain(node) };
+                unsafe { ValueNode::acquire_chain(node, 1) };
                 // SAFETY: as above.
                 (node, unsafe { ValueNode::at(node) }.before + 1)
             }
@@ -171,10 +171,10 @@ impl Values {
     /// The value of a key. Wait-free: the same at any depth, with a step for each doubling of the keys past 4,096.
     #[inline]
     pub(crate) fn get<T>(&self, key: &'static TypedKey<T>) -> Option<&T> {
-        let table = self.table();
+        // SAFETY: `self` has a chain count of it.
+        let table = unsafe { ValueNode::table(self.node()?) };
         // SAFETY: the entries last as long as `self`.
-        let index = table.find(key.tag.id(), |entry| unsafe { ValueNode::id(entry) });
-        let entry = table.entry(index.ok()?);
+        let entry = table.get(key.tag.id(), |entry| unsafe { ValueNode::id(entry) })?;
         // SAFETY: as above.
         let found = unsafe { ValueNode::at(entry) }.key;
         // That an id is of one key is what `take_id` sees to; that this is the key is what the type stands on.
@@ -220,7 +220,7 @@ impl Clone for Values {
     fn clone(&self) -> Self {
         if let Some(node) = self.node() {
             // SAFETY: `self` has one.
-            unsafe { ValueNode::acquire_chain(node) };
+            unsafe { ValueNode::acquire_chain(node, 1) };
         }
         Self(self.0)
     }
@@ -231,8 +231,88 @@ impl Drop for Values {
     fn drop(&mut self) {
         if let Some(node) = self.node() {
             // SAFETY: the chain count is ours.
-            unsafe { ValueNode::release_chain(node) };
+            unsafe { ValueNode::release_chain(node, 1) };
         }
+    }
+}
+
+/// So many of the same, counted by one RMW. What is not taken is given back.
+#[derive(Debug)]
+pub(crate) struct Copies {
+    values: usize,
+    left: usize,
+}
+
+impl Values {
+    /// Wait-free: one RMW; none where there are no values.
+    pub(crate) fn copies(&self, count: usize) -> Copies {
+        if let Some(node) = self.node() {
+            // SAFETY: `self` has one.
+            unsafe { ValueNode::acquire_chain(node, count) };
+        }
+        Copies {
+            values: self.0,
+            left: count,
+        }
+    }
+}
+
+impl Iterator for Copies {
+    type Item = Values;
+
+    #[inline]
+    fn next(&mut self) -> Option<Values> {
+        self.left = self.left.checked_sub(1)?;
+        // With one of the counts.
+        Some(Values(self.values))
+    }
+}
+
+impl Drop for Copies {
+    fn drop(&mut self) {
+        let mut rest = LetGo::new();
+        self.for_each(|values| rest.push(values));
+    }
+}
+
+/// Values that are let go together: of the same in a row, all by one RMW.
+#[derive(Debug)]
+pub(crate) struct LetGo {
+    values: usize,
+    count: usize,
+}
+
+impl LetGo {
+    pub(crate) const fn new() -> Self {
+        Self {
+            values: 0,
+            count: 0,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, values: Values) {
+        if values.0 != self.values {
+            self.let_go();
+            self.values = values.0;
+        }
+        self.count += 1;
+        std::mem::forget(values);
+    }
+
+    fn let_go(&mut self) {
+        let count = std::mem::take(&mut self.count);
+        if self.values != 0 && count > 0 {
+            let node = ptr::with_exposed_provenance_mut(self.values);
+            // SAFETY: the chain counts are ours: of the values that were forgotten.
+            unsafe { ValueNode::release_chain(node, count) };
+        }
+    }
+}
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }
 

@@ -76,7 +76,10 @@ impl<'a> NodeView<'a> {
                 // SAFETY: the node's registration keeps its parent, which has a node.
                 match unsafe { parent.to_node() } {
                     // SAFETY: as above.
-                    Some(node) => View::Node(unsafe { Self::new(node) }),
+                    Some(node) => match unsafe { Self::new(node) } {
+                        batch if batch.get().entry().kind() == Kind::Batch => batch.parent(),
+                        parent => View::Node(parent),
+                    },
                     None => View::Background,
                 }
             }

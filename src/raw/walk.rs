@@ -127,9 +127,9 @@ fn slot_end(node: &Node) -> Option<End> {
 
 struct Walk {
     won: Chain<Won>,
-    /// Nodes, those of sleeps among them.
+    /// Nodes, those that are no contexts among them.
     ended: usize,
-    sleeps: usize,
+    contexts: usize,
     followed: Vec<*mut Link>,
 }
 
@@ -138,7 +138,7 @@ impl Walk {
         Self {
             won: Chain::new(),
             ended: 0,
-            sleeps: 0,
+            contexts: 0,
             followed: Vec::new(),
         }
     }
@@ -146,7 +146,7 @@ impl Walk {
     fn finish<'a>(self, lost: Option<Cause>) -> Ended<'a> {
         Ended {
             won: self.won,
-            contexts: self.ended - self.sleeps,
+            contexts: self.contexts,
             lost,
             handle: PhantomData,
         }
@@ -162,10 +162,10 @@ impl Walk {
         let this = unsafe { Node::at(node) };
         match this.state().end(end) {
             Ok(before) => {
-                let sleeps = this.entry().kind().is_sleep();
+                let kind = this.entry().kind();
                 self.ended += 1;
-                self.sleeps += usize::from(sleeps);
-                if sleeps || before.has_waits() {
+                self.contexts += usize::from(kind.is_context());
+                if kind.is_sleep() || before.has_waits() {
                     // SAFETY: pinned; who ended it has its `won` word.
                     unsafe { self.won.push(node.cast()) };
                 }
@@ -269,7 +269,8 @@ impl Walk {
             | Kind::Deadline
             | Kind::Sleep
             | Kind::Wait
-            | Kind::Engine => {
+            | Kind::Engine
+            | Kind::Batch => {
                 let node = entry.cast();
                 // SAFETY: pinned by the closed list.
                 unsafe { self.mark(node, end) }.then_some(node)

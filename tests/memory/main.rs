@@ -3,7 +3,7 @@
 mod counting;
 
 use counting::Counting;
-use ripcord::{CancelGuard, Context, Engine, Error, Key};
+use ripcord::{CancelGuard, Context, Engine, Error, Key, Pool};
 use std::cell::Cell;
 use std::future::Future;
 use std::hint::black_box;
@@ -707,5 +707,85 @@ fn values_set_shadowed_and_merged_in_a_loop_leave_nothing() {
         assert_within(SLACK, before);
         drop(ctx);
         assert_within(STOCK, before);
+    });
+}
+
+#[test]
+#[cfg_attr(ripcord_no_pool, ignore = "there is no pool")]
+fn contexts_made_of_a_filled_pool_allocate_nothing_and_a_trimmed_one_is_empty() {
+    counted(|| {
+        let (root, _guard) = Context::background().with_cancel();
+        drop(root.with_timeout(HOUR));
+        Pool::trim();
+        assert_eq!(Pool::stats().bytes, 0);
+        let before = live();
+        let filled = Pool::fill(1_000);
+        assert_eq!((filled.contexts, filled.timed), (1_000, 1_000));
+        assert_eq!(filled.bytes, 1_000 * (128 + 192));
+        assert_eq!(live() - before, filled.bytes.cast_signed());
+        assert_eq!(Pool::fill(10), filled, "there is more than that");
+
+        let mut kept = Vec::with_capacity(2_000);
+        let made = allocations(|| {
+            kept.extend((0..1_000).map(|_| root.with_cancel()));
+            kept.extend((0..1_000).map(|_| root.with_timeout(HOUR)));
+        });
+        assert_eq!(made, 0);
+        let used = Pool::stats();
+        assert_eq!((used.contexts, used.timed, used.bytes), (0, 0, 0));
+        assert_eq!(used.allocated_bytes, filled.allocated_bytes);
+        drop(kept);
+        assert_eq!(Pool::stats().contexts, 1_000);
+        assert!(Pool::trim() >= 1_000 * 128);
+        assert_eq!(Pool::stats().bytes, 0);
+        assert_eq!(Pool::trim(), 0);
+    });
+}
+
+#[test]
+#[cfg_attr(ripcord_no_pool, ignore = "there is no pool")]
+fn a_pool_asked_for_more_than_it_has_room_for_has_what_it_has_room_for() {
+    counted(|| {
+        Pool::trim();
+        let before = live();
+        let filled = Pool::fill(usize::MAX);
+        assert_eq!((filled.contexts, filled.timed), (4_096, 4_096));
+        assert_eq!(Pool::fill(usize::MAX), filled);
+        assert_eq!(Pool::trim(), filled.bytes);
+        assert_eq!(live(), before);
+        assert_eq!(Pool::fill(0).bytes, 0);
+    });
+}
+
+#[test]
+#[cfg_attr(ripcord_no_pool, ignore = "there is no pool")]
+fn pools_filled_and_trimmed_by_threads_that_make_contexts_lose_and_invent_nothing() {
+    counted(|| {
+        Pool::trim();
+        let before = Pool::stats().allocated_bytes;
+        thread::scope(|scope| {
+            // Joined one by one: their magazines are given back after their bodies.
+            let running = [0, 1, 2].map(|thread| {
+                scope.spawn(move || {
+                    for round in 0..scaled(2_000) {
+                        let kept: Vec<_> = (0..round % 200)
+                            .map(|_| Context::background().with_cancel())
+                            .collect();
+                        match thread {
+                            0 => drop(Pool::fill(300)),
+                            1 => assert!(Pool::trim().is_multiple_of(64)),
+                            _ => {}
+                        }
+                        drop(kept);
+                    }
+                })
+            });
+            for thread in running {
+                thread.join().expect("no panic");
+            }
+        });
+        Pool::trim();
+        let after = Pool::stats();
+        assert_eq!((after.bytes, after.allocated_bytes), (0, before));
     });
 }

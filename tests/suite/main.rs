@@ -1,6 +1,7 @@
 //! What a user sees of a tree of contexts, proved from the outside. One binary, so that there is one link step.
 
 mod bad_input;
+mod batch;
 mod callbacks;
 mod common;
 mod deadlines;
@@ -9,6 +10,7 @@ mod display;
 mod drops;
 mod engines;
 mod go;
+mod light;
 mod merge;
 #[cfg(feature = "mio")]
 mod mio;

@@ -10,7 +10,6 @@
 //! so that all a look-up needs is at a fixed distance, whatever the value behind the node.
 
 use super::node::ValueNode;
-use std::marker::PhantomData;
 
 /// Ids of a group: the bits of a word.
 const GROUP: usize = 64;
@@ -77,17 +76,15 @@ fn ones_below(bits: u64, bit: u64) -> usize {
 /// The whole map of a node that is kept for `'a`.
 #[derive(Clone, Copy)]
 pub(super) struct Table<'a> {
-    map: Map,
+    map: &'a Map,
     end: *mut ValueNode,
-    kept: PhantomData<&'a ValueNode>,
 }
 
 impl<'a> Table<'a> {
     /// The map of no node.
     pub(super) const EMPTY: Self = Self {
-        map: Map::EMPTY,
+        map: &Map::EMPTY,
         end: std::ptr::null_mut(),
-        kept: PhantomData,
     };
 
     /// # Safety
@@ -95,23 +92,18 @@ impl<'a> Table<'a> {
     /// `node` has `map.words()` words of its own in front of it, which nobody writes for `'a` but through the answer,
     /// and they are filled before they are read.
     #[inline(always)]
-    pub(super) unsafe fn new(node: *mut ValueNode, map: Map) -> Self {
-        Self {
-            map,
-            end: node,
-            kept: PhantomData,
-        }
+    pub(super) unsafe fn new(node: *mut ValueNode, map: &'a Map) -> Self {
+        Self { map, end: node }
     }
 
     pub(super) fn map(&self) -> Map {
-        self.map
+        *self.map
     }
 
     pub(super) fn iter(self) -> impl Iterator<Item = *mut ValueNode> + use<'a> {
         (0..self.map.len()).map(move |index| self.entry(index))
     }
 
-    #[inline(always)]
     pub(super) fn entry(&self, index: usize) -> *mut ValueNode {
         assert!(index < self.map.len());
         // SAFETY: the entry is one of the words in front of the node.
@@ -136,7 +128,6 @@ impl<'a> Table<'a> {
     /// # Safety
     ///
     /// There is such a group.
-    #[inline(always)]
     unsafe fn group(&self, rank: usize) -> *mut [u64; GROUP_WORDS] {
         let words = self.map.len() + GROUP_WORDS * (rank + 1);
         // SAFETY: by the promise made to `new` there are so many words.
@@ -144,7 +135,6 @@ impl<'a> Table<'a> {
     }
 
     /// Which ids of a group, not the first, have an entry, and the place of the first of them.
-    #[inline(always)]
     fn bits(&self, group: usize) -> Option<(u64, usize)> {
         let bit = 1 << group;
         (self.map.groups & bit != 0).then(|| {
@@ -155,9 +145,36 @@ impl<'a> Table<'a> {
         })
     }
 
+    /// The entry with this id. `id_of` as in [`find`](Self::find).
+    #[inline(always)]
+    pub(super) fn get(
+        &self,
+        id: usize,
+        id_of: impl Fn(*mut ValueNode) -> usize,
+    ) -> Option<*mut ValueNode> {
+        if id >= GROUP {
+            return self.get_high(id, id_of);
+        }
+        let (_, bit) = split(id);
+        if self.map.low & bit == 0 {
+            return None;
+        }
+        // SAFETY: each bit has its entry.
+        Some(unsafe { self.entry_word(ones_below(self.map.low, bit)).read() })
+    }
+
+    #[cold]
+    fn get_high(
+        &self,
+        id: usize,
+        id_of: impl Fn(*mut ValueNode) -> usize,
+    ) -> Option<*mut ValueNode> {
+        let index = self.find(id, id_of).ok()?;
+        Some(self.entry(index))
+    }
+
     /// The place of the entry with this id; `Err`: it has none, and would have it there. `id_of` is asked for the ids
     /// of entries beyond [`MAPPED`].
-    #[inline(always)]
     pub(super) fn find(
         &self,
         id: usize,

@@ -53,7 +53,7 @@ impl ValueNode {
     pub(super) unsafe fn table<'a>(node: *mut Self) -> Table<'a> {
         // SAFETY: the caller's promise; a node is made with the words of its map, and they are filled before anybody
         // else has it.
-        unsafe { Table::new(node, Self::at(node).map) }
+        unsafe { Table::new(node, &Self::at(node).map) }
     }
 
     /// The id of a node in a map.
@@ -69,9 +69,10 @@ impl ValueNode {
     /// # Safety
     ///
     /// The caller has a chain count of the node.
-    pub(super) unsafe fn acquire_chain(node: *mut Self) {
+    #[inline]
+    pub(super) unsafe fn acquire_chain(node: *mut Self, count: usize) {
         // SAFETY: the caller's promise.
-        acquire(&unsafe { Self::at(node) }.chain);
+        acquire(&unsafe { Self::at(node) }.chain, count);
     }
 
     /// Makes a flat node a holder of what its map names.
@@ -84,7 +85,7 @@ impl ValueNode {
         for entry in unsafe { Self::table(node) }.iter() {
             if entry != node {
                 // SAFETY: the caller's promise.
-                acquire(&unsafe { Self::at(entry) }.holders);
+                acquire(&unsafe { Self::at(entry) }.holders, 1);
             }
         }
     }
@@ -112,22 +113,22 @@ impl ValueNode {
             // SAFETY: as above, and given up here.
             unsafe { Self::release_holder(node) };
             // SAFETY: the chain count that the node had of it is ours now.
-            if previous.is_null() || !release(&unsafe { Self::at(previous) }.chain) {
+            if previous.is_null() || !release(&unsafe { Self::at(previous) }.chain, 1) {
                 return;
             }
             node = previous;
         }
     }
 
-    /// Gives up a chain count; the last lets go what it kept.
+    /// Gives up chain counts; the last lets go what it kept.
     ///
     /// # Safety
     ///
-    /// The chain count is the caller's.
+    /// So many chain counts are the caller's.
     #[inline]
-    pub(super) unsafe fn release_chain(node: *mut Self) {
+    pub(super) unsafe fn release_chain(node: *mut Self, count: usize) {
         // SAFETY: the caller's promise.
-        if release(&unsafe { Self::at(node) }.chain) {
+        if release(&unsafe { Self::at(node) }.chain, count) {
             // SAFETY: it was the last.
             unsafe { Self::chain_ended(node) };
         }
@@ -139,30 +140,30 @@ impl ValueNode {
     unsafe fn release_holder(node: *mut Self) {
         // SAFETY: the caller's promise.
         let this = unsafe { Self::at(node) };
-        if release(&this.holders) {
+        if release(&this.holders, 1) {
             // SAFETY: it was the last, and a node that nobody holds is on nobody's path and in nobody's map.
             unsafe { (this.free)(node) };
         }
     }
 }
 
-/// One more of a count, from one that exists. Aborts on overflow.
+/// So many more of a count, from one that exists. Aborts on overflow.
 ///
 /// ORDERING: Relaxed as in `Arc`: the new one comes from one that keeps the node.
 #[inline(always)]
-fn acquire(count: &AtomicUsize) {
-    if count.fetch_add(1, Ordering::Relaxed) > isize::MAX.cast_unsigned() {
+fn acquire(count: &AtomicUsize, more: usize) {
+    if count.fetch_add(more, Ordering::Relaxed) > isize::MAX.cast_unsigned() {
         std::process::abort();
     }
 }
 
-/// One less; `true`: it was the last. By the count alone: the node may be gone before this returns. Who is seen to have the
-/// only one takes no RMW: nobody is left who could make another.
+/// So many less; `true`: they were the last. By the count alone: the node may be gone before this returns. Who is seen to
+/// have all of it takes no RMW: nobody is left who could make another.
 ///
 /// ORDERING: Release so that who lets go sees every use of what the count kept, Acquire for that one.
 #[inline(always)]
-fn release(count: &AtomicUsize) -> bool {
-    count.load(Ordering::Acquire) == 1 || count.fetch_sub(1, Ordering::AcqRel) == 1
+fn release(count: &AtomicUsize, less: usize) -> bool {
+    count.load(Ordering::Acquire) == less || count.fetch_sub(less, Ordering::AcqRel) == less
 }
 
 impl<T> Typed<T> {

@@ -1,0 +1,170 @@
+//! Models of batches: made, cancelled, counted and let go while others are at the tree.
+
+use crate::harness::model;
+use crate::list::{assert_tidy, child, root};
+use crate::raw::handle::Handle;
+use crate::raw::waiting::Waiting;
+use crate::tree::cancel;
+use loom::thread;
+
+struct Batch {
+    node: Handle,
+    children: Vec<Handle>,
+}
+
+fn batch(parent: &Handle, count: usize) -> Batch {
+    let (node, children) = parent.derive_batch(count, 0);
+    Batch {
+        node,
+        children: children.collect(),
+    }
+}
+
+impl Batch {
+    fn let_go(self) {
+        self.node.let_go_of_batch(self.children.into_iter());
+    }
+
+    /// As the facade does where a child may have been touched.
+    fn cancel_and_let_go(self) {
+        cancel(&self.node);
+        self.let_go();
+    }
+}
+
+#[test]
+fn a_batch_made_during_a_cancel_is_done_all_of_it() {
+    model("batch made against cancel", 3, 100, || {
+        let parent = root();
+        let creator = thread::spawn({
+            let parent = parent.clone();
+            move || batch(&parent, 2)
+        });
+        cancel(&parent);
+        let late = batch(&parent, 1);
+        assert!(late.children[0].is_done());
+        let made = creator.join().unwrap();
+        assert!(made.children.iter().all(Handle::is_done), "one was missed");
+        made.let_go();
+        late.let_go();
+        assert_eq!(parent.registrations(), 1);
+    });
+}
+
+#[test]
+fn a_batch_let_go_during_a_cancel_is_freed_once() {
+    model("batch let go against cancel", 3, 100, || {
+        let parent = root();
+        let made = batch(&parent, 2);
+        let other = thread::spawn(move || made.let_go());
+        cancel(&parent);
+        other.join().unwrap();
+        assert_eq!(parent.registrations(), 1);
+    });
+}
+
+#[test]
+fn a_batch_let_go_while_its_parent_and_a_sibling_go_is_freed_once() {
+    model(
+        "batch let go against its parent's last handle",
+        2,
+        100,
+        || {
+            let parent = root();
+            let sibling = child(&parent);
+            let made = batch(&parent, 2);
+            let other = thread::spawn(move || made.let_go());
+            let third = thread::spawn(move || drop(sibling));
+            drop(parent);
+            other.join().unwrap();
+            third.join().unwrap();
+        },
+    );
+}
+
+#[test]
+fn a_clone_dropped_while_its_batch_is_let_go_is_freed_once() {
+    model("batch let go against a clone's drop", 3, 100, || {
+        let parent = root();
+        let made = batch(&parent, 2);
+        let clone = made.children[0].clone();
+        let other = thread::spawn(move || drop(clone));
+        made.cancel_and_let_go();
+        other.join().unwrap();
+        parent.tidy();
+        assert_tidy(&parent);
+    });
+}
+
+#[test]
+fn a_clone_dropped_while_its_batch_is_let_go_and_cancelled_is_freed_once() {
+    model(
+        "batch let go against a clone's drop and cancel",
+        2,
+        1_000,
+        || {
+            let parent = root();
+            let made = batch(&parent, 2);
+            let clone = made.children[0].clone();
+            let canceller = thread::spawn({
+                let parent = parent.clone();
+                move || cancel(&parent)
+            });
+            let other = thread::spawn(move || drop(clone));
+            made.let_go();
+            other.join().unwrap();
+            canceller.join().unwrap();
+            assert_eq!(parent.registrations(), 1);
+        },
+    );
+}
+
+#[test]
+fn a_child_dropped_by_itself_while_its_batch_is_cancelled_from_above_hides_no_other() {
+    model("a batch's child dropped against cancel", 3, 100, || {
+        let parent = root();
+        let mut made = batch(&parent, 3);
+        let middle = made.children.remove(1);
+        let other = thread::spawn(move || drop(middle));
+        cancel(&parent);
+        assert!(made.children.iter().all(Handle::is_done));
+        other.join().unwrap();
+        made.let_go();
+    });
+}
+
+#[test]
+fn a_child_waited_on_while_its_batch_is_let_go_is_told() {
+    model("batch let go against a wait on a clone", 3, 100, || {
+        let parent = root();
+        let made = batch(&parent, 2);
+        let clone = made.children[1].clone();
+        let other = thread::spawn(move || {
+            let waiting = Waiting::on(&clone);
+            drop(clone);
+            waiting
+        });
+        made.cancel_and_let_go();
+        let waiting = other.join().unwrap();
+        assert!(waiting.is_none_or(|waiting| waiting.err().is_some()));
+        parent.tidy();
+        assert_tidy(&parent);
+    });
+}
+
+#[test]
+fn a_count_while_a_batch_is_let_go_counts_no_more_than_there_were() {
+    model("batch let go against count", 3, 40, || {
+        let parent = root();
+        let made = batch(&parent, 2);
+        let counter = thread::spawn({
+            let parent = parent.clone();
+            move || parent.child_count()
+        });
+        made.let_go();
+        let counted = counter.join().unwrap();
+        assert!(counted <= 2, "counted {counted}");
+        parent.tidy();
+        assert_tidy(&parent);
+    });
+}

@@ -1,0 +1,153 @@
+//! What the hot paths take in instructions, each [`OPERATIONS`] times after as many that are not counted.
+
+use gungraun::{library_benchmark, library_benchmark_group, main};
+use ripcord::{Batch, CancelGuard, Context, Key, Light};
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::Duration;
+
+const OPERATIONS: usize = 1_000;
+const LONG: Duration = Duration::from_secs(600);
+
+static FIRST: Key<u64> = Key::new("first");
+static SECOND: Key<u64> = Key::new("second");
+static MISSING: Key<u64> = Key::new("missing");
+
+type Rooted = (Context, CancelGuard);
+
+fn many(mut operation: impl FnMut()) {
+    (0..OPERATIONS).for_each(|_| operation());
+}
+
+/// A root, warmed up with what is to be counted.
+fn warmed(operation: fn(&Context)) -> Rooted {
+    let root = Context::background().with_cancel();
+    many(|| operation(&root.0));
+    root
+}
+
+fn look(ctx: &Context) {
+    black_box(black_box(ctx).is_done());
+}
+
+fn child(root: &Context) {
+    drop(black_box(root.with_cancel()));
+}
+
+fn canceled_child(root: &Context) {
+    let (ctx, guard) = root.with_cancel();
+    guard.cancel();
+    drop(black_box((ctx, guard)));
+}
+
+fn timeout(root: &Context) {
+    drop(black_box(root.with_timeout(LONG)));
+}
+
+fn wait_once(ctx: &Context) {
+    let mut task = TaskContext::from_waker(Waker::noop());
+    assert_eq!(pin!(ctx.done()).poll(&mut task), Poll::Pending);
+}
+
+fn request(root: &Context) {
+    let (ctx, guard) = root.with_timeout(LONG);
+    wait_once(&ctx);
+    guard.cancel();
+    drop((ctx, guard));
+}
+
+fn set(ctx: &Context) {
+    drop(black_box(ctx.with_value(&SECOND, 2)));
+}
+
+fn get(ctx: &Context) {
+    black_box(black_box(ctx).value(&FIRST));
+}
+
+fn miss(ctx: &Context) {
+    black_box(black_box(ctx).value(&MISSING));
+}
+
+fn batch_of_ten(root: &Context) {
+    drop::<Batch>(black_box(root.batch(10)));
+}
+
+fn valued() -> Rooted {
+    let (root, guard) = Context::background().with_cancel();
+    let root = root.with_value(&FIRST, 1);
+    many(|| set(&root));
+    (root, guard)
+}
+
+fn fan() -> (Rooted, Vec<Rooted>) {
+    let root = warmed(child);
+    let children = (0..OPERATIONS).map(|_| root.0.with_cancel()).collect();
+    (root, children)
+}
+
+#[library_benchmark]
+#[bench::look(setup = warmed, args = (look))]
+fn is_done(root: Rooted) -> Rooted {
+    many(|| look(&root.0));
+    root
+}
+
+macro_rules! counted {
+    ($($name:ident: $setup:expr, $operation:ident;)*) => {
+        $(
+            #[library_benchmark]
+            #[bench::steady($setup)]
+            fn $name(root: Rooted) -> Rooted {
+                many(|| $operation(&root.0));
+                root
+            }
+        )*
+    };
+}
+
+counted! {
+    child_made_and_dropped: warmed(child), child;
+    child_canceled: warmed(canceled_child), canceled_child;
+    timeout_armed_and_disarmed: warmed(timeout), timeout;
+    first_wait: warmed(wait_once), wait_once;
+    whole_request: warmed(request), request;
+    value_set: valued(), set;
+    value_found: valued(), get;
+    value_missing: valued(), miss;
+    batch: warmed(batch_of_ten), batch_of_ten;
+}
+
+#[library_benchmark]
+#[bench::fan(fan())]
+fn cancel_of_a_fan(fan: (Rooted, Vec<Rooted>)) -> (Rooted, Vec<Rooted>) {
+    fan.0.1.cancel();
+    fan
+}
+
+#[library_benchmark]
+#[bench::flag(Light::with_timeout(LONG))]
+fn light_polled(light: Light) -> Light {
+    many(|| drop(black_box(black_box(&light).check())));
+    light
+}
+
+library_benchmark_group!(
+    name = hot_paths;
+    benchmarks =
+        is_done,
+        child_made_and_dropped,
+        child_canceled,
+        timeout_armed_and_disarmed,
+        first_wait,
+        whole_request,
+        value_set,
+        value_found,
+        value_missing,
+        batch,
+        cancel_of_a_fan,
+        light_polled,
+);
+
+main!(library_benchmark_groups = hot_paths);

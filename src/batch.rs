@@ -1,0 +1,165 @@
+//! Many children at once.
+
+use crate::cancel;
+use crate::cause::Cause;
+use crate::context::Context;
+use crate::error::Error;
+use crate::monitor;
+use crate::raw::handle::Handle;
+use crate::raw::values::LetGo;
+use std::any::Any;
+use std::fmt;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+/// Many contexts under one parent, made by one registration with it and cancelled together: when the batch is told to, or
+/// is dropped. A slice of contexts, which are contexts like any other. From [`Context::batch`].
+///
+/// For a fan-out that starts and ends as a whole: a context of a batch costs about a fourth of one that is made and
+/// dropped by itself. Each that was only looked at goes for nothing when the batch is dropped; one that was cloned,
+/// waited on or derived from is cancelled and let go as ever. The memory of all of them goes with the last.
+///
+/// ```
+/// use ripcord::{Context, Error};
+///
+/// let (request, guard) = Context::background().with_cancel();
+/// let shards = request.batch(3);
+/// let sizes = shards.process(|index, ctx| {
+///     ctx.check()?;
+///     Ok::<_, Error>(index * 100)
+/// });
+/// assert_eq!(sizes, [Ok(0), Ok(100), Ok(200)]);
+///
+/// guard.cancel();
+/// assert!(shards.iter().all(Context::is_done));
+/// ```
+#[must_use = "dropping the batch cancels its contexts"]
+pub struct Batch {
+    contexts: Vec<Context>,
+    node: Handle,
+}
+
+impl Context {
+    /// So many children at once, and what cancels all of them when it is dropped.
+    ///
+    /// They are done with this context, or with the batch; born done, if it is. Lock-free; allocates the slice, and
+    /// nodes where the pool has none.
+    pub fn batch(&self, count: usize) -> Batch {
+        let place = self.values().place();
+        let mut contexts = Vec::with_capacity(count);
+        let (node, children) = self.node().derive_batch(count, place);
+        let parts = self.values().copies(count).zip(children);
+        contexts.extend(parts.map(|(values, node)| Self::from_parts(values, node)));
+        for _ in &contexts {
+            monitor::created();
+        }
+        Batch { contexts, node }
+    }
+}
+
+impl Batch {
+    /// Cancels all of them, and everything derived from them. As [`CancelGuard::cancel`](crate::CancelGuard::cancel).
+    pub fn cancel(&self) {
+        cancel::cancel(&self.node, None);
+    }
+
+    /// As [`cancel`](Self::cancel), and says why.
+    pub fn cancel_with(&self, cause: impl Into<Cause>) {
+        cancel::cancel(&self.node, Some(cause.into()));
+    }
+
+    /// Runs `work` once for each context, as many at a time as the machine has cores, and answers with what each gave, in
+    /// order. `work` is given the index. What has not begun when its context is done is not begun, and gives that error.
+    ///
+    /// Blocks until all have ended. Starts threads, one less than there are cores; where one cannot be started it does
+    /// with those there are, the calling thread at least.
+    ///
+    /// # Panics
+    ///
+    /// Where `work` does, with the first panic; after all others have ended.
+    pub fn process<T, E>(
+        &self,
+        work: impl Fn(usize, &Context) -> Result<T, E> + Sync,
+    ) -> Vec<Result<T, E>>
+    where
+        T: Send,
+        E: From<Error> + Send,
+    {
+        let next = AtomicUsize::new(0);
+        let take_part = || {
+            let mut results = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(ctx) = self.contexts.get(index) else {
+                    return results;
+                };
+                let result = catch_unwind(AssertUnwindSafe(|| {
+                    ctx.check()?;
+                    work(index, ctx)
+                }));
+                results.push((index, result));
+            }
+        };
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let mut results = thread::scope(|scope| {
+            let others: Vec<_> = (1..cores.min(self.len()))
+                .map_while(|_| {
+                    let builder = thread::Builder::new().name("ripcord-batch".to_owned());
+                    builder.spawn_scoped(scope, take_part).ok()
+                })
+                .collect();
+            let mut results = take_part();
+            for other in others {
+                results.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            }
+            results
+        });
+        results.sort_unstable_by_key(|&(index, _)| index);
+        let results: Result<_, Box<dyn Any + Send>> =
+            results.into_iter().map(|(_, result)| result).collect();
+        results.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+}
+
+impl Deref for Batch {
+    type Target = [Context];
+
+    fn deref(&self) -> &[Context] {
+        &self.contexts
+    }
+}
+
+impl<'a> IntoIterator for &'a Batch {
+    type Item = &'a Context;
+    type IntoIter = std::slice::Iter<'a, Context>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.contexts.iter()
+    }
+}
+
+impl Drop for Batch {
+    /// As [`cancel`](Self::cancel), unless nobody could tell: where all contexts were only looked at, three locked
+    /// instructions for the whole.
+    fn drop(&mut self) {
+        let untouched = |ctx: &Context| ctx.node().is_untouched();
+        if !monitor::is_off() || !self.contexts.iter().all(untouched) {
+            self.cancel();
+        }
+        let mut all_values = LetGo::new();
+        let nodes = self.contexts.drain(..).map(|ctx| {
+            let (values, node) = ctx.into_parts();
+            all_values.push(values);
+            node
+        });
+        std::mem::replace(&mut self.node, Handle::BACKGROUND).let_go_of_batch(nodes);
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.contexts).finish()
+    }
+}
