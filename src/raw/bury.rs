@@ -22,7 +22,46 @@ use crate::sync::{Arc, contain};
 /// # Safety
 ///
 /// The entry has ended, HELD is the caller's, and this is its one burial.
+#[inline]
 pub(crate) unsafe fn bury(entry: *mut Entry) {
+    // SAFETY: the caller's promise.
+    if !unsafe { bury_only_leaf(entry) } {
+        // SAFETY: the caller's promise; nothing was done.
+        unsafe { bury_any(entry) };
+    }
+}
+
+/// The way of most: a plain child on which nothing was ever listed, the only one on its list. `false`: it is not so, and
+/// nothing was done.
+///
+/// # Safety
+///
+/// As [`bury`].
+#[inline]
+unsafe fn bury_only_leaf(entry: *mut Entry) -> bool {
+    // SAFETY: HELD is ours.
+    let this = unsafe { Entry::at(entry) };
+    if this.kind() != Kind::Cancel || !this.state().load().is_listed_leaf() {
+        return false;
+    }
+    let node: *mut Node = entry.cast();
+    // SAFETY: HELD is ours; and the entry's registration keeps the parent, of which it has one, as it is listed.
+    let (cause, branch) = unsafe { (&Node::at(node).cause, this.parent().branch()) };
+    // SAFETY: listed there, and this is its one removal.
+    let removed =
+        cause.is_empty() && branch.is_some_and(|branch| unsafe { branch.remove_only(entry) });
+    // R2: the parent is not touched any more.
+    if removed && this.state().unpin(Pins::HELD.and(Pins::LISTED)) {
+        // SAFETY: the last pin was ours.
+        unsafe { node::free_leaf(node) };
+    }
+    removed
+}
+
+/// # Safety
+///
+/// As [`bury`].
+unsafe fn bury_any(entry: *mut Entry) {
     let mut ended = Chain::<Limbo>::new();
     let mut next = Some(entry);
     while let Some(entry) = next {

@@ -55,11 +55,18 @@ impl Handle {
     }
 
     /// A child with two handles, of a context whose values have that place. Lock-free.
-    #[inline]
+    ///
+    /// A call, in which all is inlined: so its callers are small enough to be inlined in turn, and a context is not moved
+    /// by a load of both its words just after each was stored, which waits for both stores.
+    #[inline(never)]
     pub(crate) fn derive(&self, values_place: u32) -> (Self, Self) {
         let plan = Plan::new(Kind::Cancel, 2).after(values_place);
-        // SAFETY: `self` is a handle of it.
-        let node = unsafe { self.under().derive(plan) };
+        let node = match self.node() {
+            // SAFETY: `self` is a handle of it.
+            Some(parent) => unsafe { tree::derive_with(parent, plan, |_| ()) },
+            // SAFETY: as above.
+            None => unsafe { self.under().derive(plan) },
+        };
         // SAFETY: the node was made with two handles.
         unsafe { (Self::from_node(node), Self::from_node(node)) }
     }

@@ -27,6 +27,7 @@ pub(crate) const ADDRESS_BITS: u32 = 48;
 const REFERENCE_SHIFT: u32 = ADDRESS_BITS;
 const REFERENCE_ONE: usize = 1 << REFERENCE_SHIFT;
 const REFERENCES_MAX: usize = usize::MAX >> REFERENCE_SHIFT;
+const REFERENCES: usize = REFERENCES_MAX << REFERENCE_SHIFT;
 pub(super) const POINTER: usize = (REFERENCE_ONE - 1) & !(ALIGNMENT - 1);
 
 /// What every entry is aligned to, at the least.
@@ -55,6 +56,12 @@ impl Head {
         self.0 & CLOSED != 0
     }
 
+    /// This entry is the newest, quiet, and there is a reference in the word.
+    #[inline(always)]
+    pub(crate) fn is_just(self, entry: *mut Entry) -> bool {
+        self.references() > 0 && self.0 & !REFERENCES == entry.addr()
+    }
+
     /// No owner, nothing pending, open.
     pub(crate) const fn is_quiet(self) -> bool {
         self.0 & BITS == 0
@@ -75,7 +82,7 @@ impl Head {
     }
 
     pub(crate) const fn with_references(self, references: usize) -> Self {
-        Self((self.0 & !(REFERENCES_MAX << REFERENCE_SHIFT)) | references << REFERENCE_SHIFT)
+        Self((self.0 & !REFERENCES) | references << REFERENCE_SHIFT)
     }
 
     /// One reference more; the word must not be saturated.

@@ -108,13 +108,36 @@ impl Branch {
     ///
     /// The entry is LISTED in its state, on no list, and its bytes live until that pin is given up. A handle keeps
     /// the node.
-    pub(crate) unsafe fn push(&self, entry: *mut Entry) -> Result<Pushed, Closed> {
+    #[inline(always)]
+    pub(crate) unsafe fn push(&self, entry: *mut Entry) -> Result<Option<Pushed>, Closed> {
         self.alive.check();
+        let head = self.head.load();
+        let mut lost = false;
+        if !head.is_closed() && head.references() < tuning::INDEX_AT {
+            // SAFETY: the caller's promise.
+            unsafe { Entry::at(entry) }.set_next(head.newest());
+            let to = head.with_newest(entry).and_reference();
+            if self.head.change(head, to).is_ok() {
+                return Ok(None);
+            }
+            lost = true;
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.push_slowly(entry, lost) }.map(Some)
+    }
+
+    /// # Safety
+    ///
+    /// As [`push`](Self::push).
+    #[cold]
+    unsafe fn push_slowly(&self, entry: *mut Entry, mut lost: bool) -> Result<Pushed, Closed> {
         // SAFETY: the caller's promise.
         let this = unsafe { Entry::at(entry) };
         let mut head = self.head.load();
         let mut registered_apart = false;
-        let mut lost = false;
+        if lost {
+            local::lost_race();
+        }
         loop {
             if head.is_closed() {
                 if registered_apart {
@@ -161,6 +184,26 @@ impl Branch {
         }
     }
 
+    /// Takes the one entry of a quiet list off it, by one CAS, with the registration that is in the head beside it.
+    /// `false`: nothing was done, for it is not so.
+    ///
+    /// # Safety
+    ///
+    /// As [`remove`](Self::remove).
+    #[inline(always)]
+    pub(crate) unsafe fn remove_only(&self, entry: *mut Entry) -> bool {
+        self.alive.check();
+        let head = self.head.load();
+        // R4: with `next` null it stays so, and nothing is left that could have a stale back-link.
+        // SAFETY: the caller's promise.
+        if !head.is_just(entry) || !unsafe { Entry::at(entry) }.next().is_null() {
+            return false;
+        }
+        let (to, released) = head.with_newest(ptr::null_mut()).less_reference();
+        debug_assert!(released, "`is_just` has seen it");
+        self.head.change(head, to).is_ok()
+    }
+
     /// Takes an entry off the list, or leaves it to who owns or closed it. Lock-free; with nobody else about, one or
     /// two RMWs.
     ///
@@ -173,7 +216,7 @@ impl Branch {
         // SAFETY: the caller's promise.
         let this = unsafe { Entry::at(entry) };
         let head = self.head.load();
-        // R4: with `next` null it stays so, and nothing is left that could have a stale back-link.
+        // R4, as above.
         if head.newest() == entry && head.is_quiet() && this.next().is_null() {
             let (to, released) = head.with_newest(ptr::null_mut()).less_reference();
             if self.head.change(head, to).is_ok() {

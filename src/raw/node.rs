@@ -98,6 +98,7 @@ const _: () = assert!(align_of::<Node>() == super::head::ALIGNMENT);
 
 impl Node {
     /// A node in a block of its own, held, that is to be a child of `parent`.
+    #[inline(always)]
     pub(crate) fn allocate(
         kind: Kind,
         parent: Parent,
@@ -373,12 +374,28 @@ const fn class_of<T>() -> usize {
     (size_of::<T>() > crate::tuning::BLOCKS[0]) as usize
 }
 
+#[inline(always)]
 fn allocate<T>(record: T) -> *mut T {
     const { assert!(size_of::<T>() <= crate::tuning::BLOCKS[1] && align_of::<T>() <= 64) };
     let block = local::allocate(const { class_of::<T>() }).cast::<T>();
     // SAFETY: a block of its class has room for the record, is aligned to 64 and nobody else's.
     unsafe { block.write(record) };
     block
+}
+
+/// Frees a node without a deadline or further parents on which nothing was ever listed, and its block.
+///
+/// # Safety
+///
+/// The last pin on it is the caller's (R10).
+#[inline(always)]
+pub(crate) unsafe fn free_leaf(node: *mut Node) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*node).channel.free();
+        (*node).branch.end_of_life();
+        free_record(node);
+    }
 }
 
 /// Frees a record and its block.
@@ -415,6 +432,7 @@ pub(crate) unsafe fn free(entry: *mut Entry) {
 /// # Safety
 ///
 /// As [`free`]; the record begins with an entry.
+#[inline(always)]
 unsafe fn free_record<T>(record: *mut T) {
     // SAFETY: the caller's promise.
     unsafe {

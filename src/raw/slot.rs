@@ -106,6 +106,12 @@ impl CauseSlot {
         }
     }
 
+    /// Whether nothing was given, by now.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 0
+    }
+
     /// Empties the slot and drops what was in it, a panic contained.
     ///
     /// # Safety
@@ -209,12 +215,22 @@ impl ChannelSlot {
     }
 
     /// Frees the channel, with the node's bytes.
+    #[inline(always)]
     pub(crate) fn free(&mut self) {
         // ORDERING: Relaxed; the pin given up last ordered every use before this.
-        let channel = Self::decode(self.0.load(Ordering::Relaxed));
-        if !channel.is_null() {
+        let word = self.0.load(Ordering::Relaxed);
+        if word != 0 {
             // SAFETY: the slot owns the channel, and `&mut` says that nobody else uses it.
-            drop(unsafe { Box::from_raw(channel) });
+            unsafe { Self::free_made(word) };
         }
+    }
+
+    /// # Safety
+    ///
+    /// The word is that of a slot, and nobody else uses what is in it.
+    #[cold]
+    unsafe fn free_made(word: usize) {
+        // SAFETY: the caller's promise.
+        drop(unsafe { Box::from_raw(Self::decode(word)) });
     }
 }

@@ -222,6 +222,11 @@ impl Snapshot {
         self.0 & !(DONE | EXPIRED | CAUSE | PROPAGATED) == HANDLE_ONE | HELD | LISTED
     }
 
+    /// Whether it is on its parent's list, and nothing was ever put on its own.
+    pub(crate) const fn is_listed_leaf(self) -> bool {
+        self.0 & (LISTED | HAS_ENTRIES) == LISTED
+    }
+
     /// Whether exactly one handle is left and nothing was ever registered: whoever has that handle is alone.
     const fn is_sole_handle(self) -> bool {
         self.handles() == 1 && !self.has(Announce::Entries)

@@ -87,7 +87,7 @@ pub(crate) unsafe fn derive(parent: *mut Node, plan: Plan) -> *mut Node {
 /// # Safety
 ///
 /// As [`derive`].
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn derive_with(
     parent: *mut Node,
     plan: Plan,
@@ -157,15 +157,17 @@ pub(crate) unsafe fn place(parent: *mut Node) -> Parent {
 /// # Safety
 ///
 /// The caller has a handle of `parent`, of which `at` is a place; the entry is new, LISTED and made for that place.
+#[inline(always)]
 pub(crate) unsafe fn list(parent: *mut Node, at: Parent, entry: *mut Entry) -> Result<(), Closed> {
     // SAFETY: the caller's promise.
     let branch = unsafe { at.branch() }.ok_or(Closed)?;
     // SAFETY: the caller's promise.
-    let pushed = unsafe { branch.push(entry) }?;
-    bury::reclaim_limbo(pushed.limbo);
-    if pushed.contended {
-        // SAFETY: the caller's promise.
-        unsafe { inflate(parent) };
+    if let Some(pushed) = unsafe { branch.push(entry) }? {
+        bury::reclaim_limbo(pushed.limbo);
+        if pushed.contended {
+            // SAFETY: the caller's promise.
+            unsafe { inflate(parent) };
+        }
     }
     Ok(())
 }
