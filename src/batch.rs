@@ -7,11 +7,11 @@ use crate::error::Error;
 use crate::monitor;
 use crate::raw::handle::Handle;
 use crate::raw::values::LetGo;
+use crate::sync::{AtomicUsize, Ordering};
 use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 /// Many contexts under one parent, made by one registration with it and cancelled together: when the batch is told to, or
