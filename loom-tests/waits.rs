@@ -578,3 +578,24 @@ fn a_sleep_due_before_its_context_in_one_turn_never_says_that_its_time_has_come(
         assert!(sleeping.result().is_some() && node.is_done());
     });
 }
+
+#[test]
+fn a_sleep_under_another_engines_deadline_keeps_its_own_time() {
+    model("sleep under another engine's deadline", 3, 1, || {
+        let (one, timers_one) = manual();
+        let (two, timers_two) = manual();
+        let (first, second) = (child(&one), timed(&two, 20));
+        let node = Handle::merge([&first, &second].into_iter()).expect("there are parents");
+        let sleeping = Sleeping::under(&node, nanos(60));
+        move_clock(&one, 20);
+        let (_, timers_one) = turning(timers_one).join().unwrap();
+        assert_eq!(sleeping.result(), None, "40 ns early");
+        move_clock(&one, 40);
+        let firing = turning(timers_one);
+        let seen = sleeping.result();
+        assert!(seen.is_none() || seen == Some(Ok(())));
+        firing.join().unwrap();
+        assert_eq!(sleeping.result(), Some(Ok(())));
+        drop((sleeping, node, first, second, one, two, timers_two));
+    });
+}
