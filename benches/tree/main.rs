@@ -16,8 +16,8 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 use work::{
-    CROWD, EIGHT, LEVELS, cancelled_child, child_and_wait, eight_values, first_drops, guard_first,
-    load, locked_add, look, merge_two, million, one_pass, queue, shared_add,
+    BATCH, CROWD, EIGHT, LEVELS, batch, cancelled_child, child_and_wait, eight_values, first_drops,
+    guard_first, load, locked_add, look, merge_two, million, one_pass, queue, shared_add,
 };
 
 const TOKIO: &str = "tokio-util";
@@ -124,6 +124,11 @@ fn churns(figures: &mut Figures) {
             .go()
             .target(Target::AtMost(most));
     }
+    figures
+        .row("batch-100", "a batch of 100 made and dropped, a child")
+        .ours(shared(1, Ripcord::root, batch))
+        .per(BATCH)
+        .target(Target::AtMost(8.0));
     figures
         .row("guard-first", "child, the guard dropped before the context")
         .ours(shared(1, Ripcord::root, guard_first));

@@ -149,3 +149,11 @@ pub(super) fn shared_add(word: &AtomicU64, n: u64) {
         black_box(word.fetch_add(1, Ordering::Relaxed));
     }
 }
+
+pub(super) const BATCH: usize = 100;
+
+pub(super) fn batch(root: &Ripcord, n: u64) {
+    for _ in 0..n {
+        black_box(&root.0.batch(BATCH));
+    }
+}
