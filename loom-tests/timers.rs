@@ -31,12 +31,12 @@ pub(crate) fn manual() -> (Handle, Timers) {
 
 /// With one handle.
 pub(crate) fn timed(under: &Handle, after: u64) -> Handle {
-    under.derive_timed(Due::After(nanos(after)), None, 0).0
+    under.derive_timed(Due::After(nanos(after)), 0).0
 }
 
 fn timed_with(under: &Handle, after: u64, cause: &str) -> Handle {
     let due = Due::After(nanos(after));
-    under.derive_timed(due, Some(Cause::msg(cause)), 0).0
+    under.derive_timed_cause(due, Cause::msg(cause), 0).0
 }
 
 /// Moves the clock and fires nothing.
@@ -201,7 +201,7 @@ fn an_arm_wakes_the_loop_though_another_thread_takes_a_turn() {
 
 #[test]
 fn a_node_dropped_while_it_fires_is_freed_once() {
-    model("drop against fire", 3, 190, || {
+    model("drop against fire", 3, 90, || {
         let (engine, timers) = manual();
         let node = timed(&engine, 20);
         move_clock(&engine, 20);
@@ -213,7 +213,7 @@ fn a_node_dropped_while_it_fires_is_freed_once() {
 
 #[test]
 fn a_node_dropped_in_the_wheel_while_it_fires_is_freed_once() {
-    model("drop in the wheel against fire", 3, 300, || {
+    model("drop in the wheel against fire", 3, 150, || {
         let (engine, timers) = manual();
         let node = timed(&engine, 8);
         timers.turn();
@@ -388,7 +388,7 @@ fn a_slot_reused_during_a_collection_loses_no_near_deadline() {
 
 #[test]
 fn a_slot_reused_during_a_collection_fires_no_far_deadline() {
-    model("reuse by a later one against collection", 3, 1_000, || {
+    model("reuse by a later one against collection", 3, 700, || {
         let (engine, timers) = manual();
         let due = timed(&engine, 5);
         move_clock(&engine, 5);
@@ -576,7 +576,7 @@ fn an_instant_armed_while_the_clock_moves_past_it_is_fired_by_one_of_both() {
             timers.advance(nanos(20));
             timers
         });
-        let (node, _, _) = engine.derive_timed(due, None, 0);
+        let (node, _) = engine.derive_timed(due, 0);
         other.join().unwrap();
         assert!(node.is_done(), "a deadline was lost");
     });
@@ -595,7 +595,7 @@ fn an_arm_while_the_clock_moves_far_past_it_is_fired_by_one_of_both() {
             timers.advance(far);
             timers
         });
-        let (node, _, _) = engine.derive_timed(due, None, 0);
+        let (node, _) = engine.derive_timed(due, 0);
         other.join().unwrap();
         assert!(first.is_done() && node.is_done(), "a deadline was lost");
     });

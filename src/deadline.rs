@@ -46,7 +46,7 @@ impl Context {
     /// assert!(Instant::now() >= at);
     /// ```
     pub fn with_deadline(&self, at: Instant) -> (Self, CancelGuard) {
-        self.with_due(Due::At(Time::at(at)), None)
+        self.with_due(Due::At(Time::at(at)))
     }
 
     /// As [`with_deadline`](Self::with_deadline), so much after now by the clock of the context's engine. Zero gives a
@@ -63,7 +63,7 @@ impl Context {
     /// assert_eq!(ctx.err(), Some(Error::DeadlineExceeded));
     /// ```
     pub fn with_timeout(&self, after: Duration) -> (Self, CancelGuard) {
-        self.with_due(Due::After(after), None)
+        self.with_due(Due::After(after))
     }
 
     /// As [`with_deadline`](Self::with_deadline), and says why, for when that deadline fires and only then.
@@ -84,7 +84,7 @@ impl Context {
     /// }
     /// ```
     pub fn with_deadline_cause(&self, at: Instant, cause: impl Into<Cause>) -> (Self, CancelGuard) {
-        self.with_due(Due::At(Time::at(at)), Some(cause.into()))
+        self.with_due_cause(Due::At(Time::at(at)), cause.into())
     }
 
     /// As [`with_timeout`](Self::with_timeout), and says why, for when that deadline fires and only then. What the cause
@@ -105,11 +105,19 @@ impl Context {
         after: Duration,
         cause: impl Into<Cause>,
     ) -> (Self, CancelGuard) {
-        self.with_due(Due::After(after), Some(cause.into()))
+        self.with_due_cause(Due::After(after), cause.into())
     }
 
-    fn with_due(&self, due: Due, cause: Option<Cause>) -> (Self, CancelGuard) {
-        let (node, guard, unused) = self.node().derive_timed(due, cause, self.values().place());
+    #[inline]
+    fn with_due(&self, due: Due) -> (Self, CancelGuard) {
+        let (node, guard) = self.node().derive_timed(due, self.values().place());
+        monitor::created();
+        (self.with_node(node), CancelGuard::new(guard))
+    }
+
+    fn with_due_cause(&self, due: Due, cause: Cause) -> (Self, CancelGuard) {
+        let place = self.values().place();
+        let (node, guard, unused) = self.node().derive_timed_cause(due, cause, place);
         monitor::created();
         contain(|| drop(unused));
         (self.with_node(node), CancelGuard::new(guard))

@@ -12,7 +12,7 @@ use super::core::Core;
 use super::entry::{Chain, Entry, Kind, Limbo, Parent, ParentRef};
 use super::list::Removal;
 use super::node::{self, Link, Node, Timed};
-use super::state::Pins;
+use super::state::{Announce, Pins};
 use super::stripes::Stripe;
 use super::wheel::Armed;
 use crate::sync::{Arc, contain};
@@ -24,53 +24,85 @@ use crate::sync::{Arc, contain};
 /// The entry has ended, HELD is the caller's, and this is its one burial.
 #[inline]
 pub(crate) unsafe fn bury(entry: *mut Entry) {
-    // SAFETY: the caller's promise.
-    if !unsafe { bury_only_leaf(entry) } {
-        // SAFETY: the caller's promise; nothing was done.
-        unsafe { bury_any(entry) };
+    // SAFETY: HELD is ours; else the caller's promise.
+    unsafe {
+        match Entry::at(entry).kind() {
+            Kind::Cancel => bury_alone(entry, Kind::Cancel),
+            Kind::Deadline => bury_alone(entry, Kind::Deadline),
+            kind => bury_any(entry, let_go(entry, kind)),
+        }
     }
 }
 
-/// The way of most: a plain child on which nothing was ever listed, the only one on its list. `false`: it is not so, and
-/// nothing was done.
+/// As [`bury`], of a kind with which nothing else ends: the straight way of the only one on its parent's list. In line, so
+/// that what a kind has not is not asked for.
 ///
 /// # Safety
 ///
-/// As [`bury`].
-#[inline]
-unsafe fn bury_only_leaf(entry: *mut Entry) -> bool {
+/// As [`bury`]; its kind is that, and has no links and no count of timers.
+#[inline(always)]
+pub(crate) unsafe fn bury_alone(entry: *mut Entry, kind: Kind) {
     // SAFETY: HELD is ours.
     let this = unsafe { Entry::at(entry) };
-    if this.kind() != Kind::Cancel || !this.state().load().is_listed_leaf() {
-        return false;
-    }
-    let node: *mut Node = entry.cast();
-    // SAFETY: HELD is ours; and the entry's registration keeps the parent, of which it has one, as it is listed.
-    let (cause, branch) = unsafe { (&Node::at(node).cause, this.parent().branch()) };
-    // SAFETY: listed there, and this is its one removal.
-    let removed =
-        cause.is_empty() && branch.is_some_and(|branch| unsafe { branch.remove_only(entry) });
-    // R2: the parent is not touched any more.
-    if removed && this.state().unpin(Pins::HELD.and(Pins::LISTED)) {
+    // Nobody is left who could announce anything, and its registration keeps it listed.
+    let state = this.state().load();
+    // SAFETY: HELD is ours; the registration that it has, as it was listed, keeps the parent.
+    let branch = unsafe { this.parent().branch() };
+    // SAFETY: HELD is ours.
+    let pins = unsafe { let_go(entry, kind) };
+    let removed = state.is_listed()
+        // SAFETY: listed there, and this is its one removal.
+        && branch.is_some_and(|branch| unsafe { branch.remove_only(entry) });
+    if !removed {
+        // SAFETY: the caller's promise; the pins are ours.
+        unsafe { bury_any(entry, pins) };
+    } else if this.state().unpin(pins.and(Pins::LISTED)) {
+        // R2: the parent is not touched any more.
         // SAFETY: the last pin was ours.
-        unsafe { node::free_leaf(node) };
+        unsafe {
+            if state.has(Announce::Entries) {
+                reclaim(entry);
+            } else {
+                node::free_leaf(entry, kind);
+            }
+        }
     }
-    removed
 }
 
 /// # Safety
 ///
-/// As [`bury`].
-unsafe fn bury_any(entry: *mut Entry) {
+/// As [`bury`]; but what ends with the entry has been let go, which came to these pins.
+unsafe fn bury_any(entry: *mut Entry, pins: Pins) {
     let mut ended = Chain::<Limbo>::new();
-    let mut next = Some(entry);
-    while let Some(entry) = next {
+    let mut next = Some((entry, pins));
+    while let Some((entry, pins)) = next {
         // SAFETY: the caller's promise for the first; `bury_one` for all others.
-        let parent = unsafe { bury_one(entry, &mut ended) };
+        let parent = unsafe { bury_one(entry, pins, &mut ended) };
         // R2: the last step, and the parent may go with it.
         // SAFETY: the registration was the entry's, which gave it to us.
         let parent = parent.and_then(|parent| unsafe { release(parent) });
-        next = parent.map(<*mut Node>::cast).or_else(|| ended.pop());
+        let entry = parent.map(<*mut Node>::cast).or_else(|| ended.pop());
+        // SAFETY: it has ended, by the registration just released or with the merged node, and HELD is ours.
+        next = entry.map(|entry| (entry, unsafe { let_go(entry, Entry::at(entry).kind()) }));
+    }
+}
+
+/// Drops the causes of an entry that has ended, and disarms it; answers with the pins that are the caller's then.
+///
+/// # Safety
+///
+/// As [`bury`]; its kind is that.
+#[inline(always)]
+unsafe fn let_go(entry: *mut Entry, kind: Kind) -> Pins {
+    if kind.is_node() {
+        // SAFETY: HELD is the caller's; it has ended: nobody asks for its cause.
+        unsafe { Node::at(entry.cast()).cause.clear() };
+    }
+    // SAFETY: HELD is the caller's.
+    if kind.is_timed() && unsafe { end_deadline(entry.cast()) } {
+        Pins::HELD.and(Pins::ARMED)
+    } else {
+        Pins::HELD
     }
 }
 
@@ -79,21 +111,13 @@ unsafe fn bury_any(entry: *mut Entry) {
 ///
 /// # Safety
 ///
-/// As [`bury`].
-unsafe fn bury_one(entry: *mut Entry, ended: &mut Chain<Limbo>) -> Option<Parent> {
+/// As [`bury_any`].
+unsafe fn bury_one(entry: *mut Entry, pins: Pins, ended: &mut Chain<Limbo>) -> Option<Parent> {
     // SAFETY: HELD is ours.
     let this = unsafe { Entry::at(entry) };
     let parent = this.parent();
-    let mut pins = Pins::HELD;
+    let mut pins = pins;
     if this.kind().is_node() {
-        // SAFETY: HELD is ours.
-        let node = unsafe { Node::at(entry.cast()) };
-        // SAFETY: it has ended: nobody asks for its cause.
-        unsafe { node.cause.clear() };
-        // SAFETY: HELD is ours.
-        if this.kind().is_timed() && unsafe { end_deadline(entry.cast()) } {
-            pins = pins.and(Pins::ARMED);
-        }
         // SAFETY: HELD is ours.
         let mut link = unsafe { node::links(entry.cast()) };
         while !link.is_null() {

@@ -81,6 +81,7 @@ impl Core {
         sync::count_forks();
         let nursery = Nursery::new();
         let sweep_at = sweep_at(0, nursery.stripes());
+        let started = !matches!(drive, Drive::Thread(_));
         Self {
             drive,
             nursery,
@@ -88,7 +89,7 @@ impl Core {
             wheel_earliest: AtomicUsize::new(Time::NEVER.word()),
             turn: TurnWord::new(),
             next_wake: AtomicUsize::new(Time::PAST.word()),
-            status: AtomicUsize::new(0),
+            status: AtomicUsize::new(if started { STARTED } else { 0 }),
             started_in: AtomicUsize::new(0),
             served_in: AtomicUsize::new(0),
             sweep_at: AtomicUsize::new(sweep_at),
@@ -147,6 +148,13 @@ impl Core {
             Drive::Thread(name) if self.status.load(Ordering::Acquire) & STARTED == 0 => Some(name),
             _ => None,
         }
+    }
+
+    /// Started, where a thread serves, and not stopped. Wait-free.
+    #[inline(always)]
+    pub(crate) fn is_ready(&self) -> bool {
+        // ORDERING: as `is_stopped` and `to_be_started`.
+        self.status.load(Ordering::SeqCst) == STARTED
     }
 
     /// Before a thread is started to serve, or by one that a fork has brought into another process.

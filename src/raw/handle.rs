@@ -71,9 +71,28 @@ impl Handle {
         unsafe { (Self::from_node(node), Self::from_node(node)) }
     }
 
-    /// A child with a deadline of its own, with two handles; the cause given is used when that deadline fires. Gives the
-    /// cause back if it never will. Lock-free, but for the start of the timer thread.
-    pub(crate) fn derive_timed(
+    /// A child with a deadline of its own, with two handles. Lock-free, but for the start of the timer thread.
+    ///
+    /// A call, as [`derive`](Self::derive).
+    #[inline(never)]
+    pub(crate) fn derive_timed(&self, due: Due, values_place: u32) -> (Self, Self) {
+        let (ctx, guard, _) = self.timed(due, None, values_place);
+        (ctx, guard)
+    }
+
+    /// As [`derive_timed`](Self::derive_timed); the cause given is used when that deadline fires. Gives the cause back if
+    /// it never will.
+    pub(crate) fn derive_timed_cause(
+        &self,
+        due: Due,
+        cause: Cause,
+        values_place: u32,
+    ) -> (Self, Self, Option<Cause>) {
+        self.timed(due, Some(cause), values_place)
+    }
+
+    #[inline(always)]
+    fn timed(
         &self,
         due: Due,
         cause: Option<Cause>,

@@ -383,18 +383,27 @@ fn allocate<T>(record: T) -> *mut T {
     block
 }
 
-/// Frees a node without a deadline or further parents on which nothing was ever listed, and its block.
+/// Frees a record, and its block, on which nothing was ever listed.
 ///
 /// # Safety
 ///
-/// The last pin on it is the caller's (R10).
+/// The last pin on it is the caller's (R10); its kind is that: a waiter's, or a node's without links.
 #[inline(always)]
-pub(crate) unsafe fn free_leaf(node: *mut Node) {
+pub(crate) unsafe fn free_leaf(entry: *mut Entry, kind: Kind) {
     // SAFETY: the caller's promise.
     unsafe {
-        (*node).channel.free();
-        (*node).branch.end_of_life();
-        free_record(node);
+        if kind == Kind::Waiter {
+            free_record(entry.cast::<Waiter>());
+            return;
+        }
+        let node = &mut *entry.cast::<Node>();
+        node.channel.free();
+        node.branch.end_of_life();
+        if kind.is_timed() {
+            free_record(entry.cast::<Timed>());
+        } else {
+            free_record(entry.cast::<Node>());
+        }
     }
 }
 

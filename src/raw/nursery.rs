@@ -70,7 +70,7 @@ impl Word {
 
 #[derive(Debug)]
 struct Stripe {
-    slots: Box<[AtomicUsize]>,
+    slots: Box<[AtomicUsize; tuning::NURSERY]>,
     /// Where a free slot may be: the one freed last.
     hint: AtomicUsize,
     /// No later than any deadline in the slots or the inbox.
@@ -98,9 +98,8 @@ impl SlotAt {
 
 impl Stripe {
     fn new() -> Self {
-        let slot = |_| AtomicUsize::new(EMPTY);
         Self {
-            slots: (0..tuning::NURSERY).map(slot).collect(),
+            slots: Box::new(std::array::from_fn(|_| AtomicUsize::new(EMPTY))),
             hint: AtomicUsize::new(0),
             earliest: AtomicUsize::new(Time::NEVER.word()),
             inbox: AtomicUsize::new(0),
@@ -294,7 +293,7 @@ impl Stripe {
             spilled = next;
         }
         let mut ahead = i64::MAX;
-        for slot in &self.slots {
+        for slot in self.slots.iter() {
             // ORDERING: SeqCst, see above; Acquire pairs with `arm`.
             let word = slot.load(Ordering::SeqCst);
             if word == EMPTY {

@@ -106,12 +106,6 @@ impl CauseSlot {
         }
     }
 
-    /// Whether nothing was given, by now.
-    #[inline(always)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.load(Ordering::Acquire) == 0
-    }
-
     /// Empties the slot and drops what was in it, a panic contained.
     ///
     /// # Safety

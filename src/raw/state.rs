@@ -222,11 +222,6 @@ impl Snapshot {
         self.0 & !(DONE | EXPIRED | CAUSE | PROPAGATED) == HANDLE_ONE | HELD | LISTED
     }
 
-    /// Whether it is on its parent's list, and nothing was ever put on its own.
-    pub(crate) const fn is_listed_leaf(self) -> bool {
-        self.0 & (LISTED | HAS_ENTRIES) == LISTED
-    }
-
     /// Whether exactly one handle is left and nothing was ever registered: whoever has that handle is alone.
     const fn is_sole_handle(self) -> bool {
         self.handles() == 1 && !self.has(Announce::Entries)
@@ -421,6 +416,7 @@ impl State {
     /// last use of the entry otherwise, and none is needed where nobody else has a pin.
     ///
     /// ORDERING: Release so that who frees the bytes sees every use of them, Acquire for that one.
+    #[inline(always)]
     pub(crate) fn unpin(&self, pins: Pins) -> bool {
         if pins == Pins::LINK {
             let before = self.0.fetch_sub(LINK_ONE, Ordering::AcqRel);

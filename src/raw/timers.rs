@@ -32,6 +32,7 @@ impl Under {
     /// # Safety
     ///
     /// The caller has a handle of the node, here and below.
+    #[inline(always)]
     pub(crate) unsafe fn core<'a>(self) -> &'a Core {
         match self {
             Self::Background(_) => local::global(),
@@ -40,6 +41,7 @@ impl Under {
         }
     }
 
+    #[inline(always)]
     unsafe fn deadline(self) -> Time {
         match self {
             Self::Background(_) => Time::NEVER,
@@ -48,6 +50,7 @@ impl Under {
         }
     }
 
+    #[inline(always)]
     unsafe fn is_done(self) -> bool {
         match self {
             Self::Background(_) => false,
@@ -59,6 +62,7 @@ impl Under {
     /// # Safety
     ///
     /// The caller has a handle of the node.
+    #[inline(always)]
     pub(crate) unsafe fn derive(self, plan: Plan) -> *mut Node {
         match self {
             Self::Background(background) => tree::root(background, local::global(), plan),
@@ -75,6 +79,7 @@ impl Under {
 /// # Safety
 ///
 /// The caller has a handle of what it is under.
+#[inline(always)]
 pub(crate) unsafe fn derive(
     under: Under,
     due: Due,
@@ -118,6 +123,7 @@ pub(crate) unsafe fn sleep(under: Under, due: Due, kind: Kind) -> *mut Node {
 }
 
 impl Due {
+    #[inline(always)]
     fn from(self, now: Time) -> Time {
         match self {
             Self::At(deadline) => deadline,
@@ -129,19 +135,47 @@ impl Due {
 /// # Safety
 ///
 /// As [`derive()`]; `core` is that of what it is under.
+#[inline(always)]
 unsafe fn timed(
+    under: Under,
+    core: &Core,
+    plan: Plan,
+    now: Time,
+    cause: Option<Cause>,
+) -> (*mut Node, Option<Cause>) {
+    let is_ahead = now < plan.deadline && plan.deadline < Time::NEVER;
+    // SAFETY: the caller's promise, here and below.
+    if is_ahead && core.is_ready() && !unsafe { under.is_done() } {
+        let plan = Plan {
+            armed: true,
+            ..plan
+        };
+        // SAFETY: as above.
+        unsafe { make(under, core, plan, now, cause) }
+    } else {
+        // SAFETY: as above.
+        unsafe { timed_otherwise(under, core, plan, now, cause) }
+    }
+}
+
+/// The first of the thread that is to be started for it; or one that is not armed.
+///
+/// # Safety
+///
+/// As [`timed`].
+#[cold]
+unsafe fn timed_otherwise(
     under: Under,
     core: &Core,
     mut plan: Plan,
     now: Time,
     cause: Option<Cause>,
 ) -> (*mut Node, Option<Cause>) {
-    let deadline = plan.deadline;
     let mut failed = None;
-    // SAFETY: the caller's promise.
-    if deadline == Time::NEVER || unsafe { under.is_done() } {
+    // SAFETY: the caller's promise, here and below.
+    if plan.deadline == Time::NEVER || unsafe { under.is_done() } {
         // Nothing to arm.
-    } else if deadline <= now {
+    } else if plan.deadline <= now {
         plan.end = Some(End::EXPIRED);
     } else if let Err(error) = start(core) {
         failed = Some(Cause::from(error));
@@ -154,14 +188,31 @@ unsafe fn timed(
     } else {
         plan.armed = true;
     }
+    // SAFETY: as above.
+    let (node, unused) = unsafe { make(under, core, plan, now, cause) };
+    // SAFETY: the handles are ours; what it gives way to nobody has asked for yet.
+    let failed = failed.and_then(|failed| unsafe { Node::at(node) }.cause.give(failed).err());
+    (node, unused.or(failed))
+}
+
+/// # Safety
+///
+/// As [`timed`].
+#[inline(always)]
+unsafe fn make(
+    under: Under,
+    core: &Core,
+    plan: Plan,
+    now: Time,
+    cause: Option<Cause>,
+) -> (*mut Node, Option<Cause>) {
     // SAFETY: the caller's promise.
     let node = unsafe { under.derive(plan) };
     let timed: *mut Timed = node.cast();
     // SAFETY: the handles are ours.
     let this = unsafe { Timed::at(timed) };
-    // Before it is armed nobody asks for either cause.
-    let unused = failed.and_then(|failed| this.node().cause.give(failed).err());
-    let unused = unused.or(cause.and_then(|cause| this.cause.give(cause).err()));
+    // Before it is armed nobody asks for it.
+    let unused = cause.and_then(|cause| this.cause.give(cause).err());
     if this.node().state().load().is_armed() {
         // SAFETY: new, ARMED, and we have a handle.
         match unsafe { core.arm(timed, now) } {

@@ -90,7 +90,7 @@ pub(crate) unsafe fn remove(waiter: *mut Waiter, has_waker: bool) {
         contain(|| drop(waker));
     }
     // SAFETY: the caller's promise.
-    unsafe { bury::bury(waiter.cast()) };
+    unsafe { bury::bury_alone(waiter.cast(), Kind::Waiter) };
 }
 
 /// The node a waiter waits on, kept by the waiter's registration.
