@@ -62,12 +62,12 @@ impl Context {
 impl Batch {
     /// Cancels all of them, and everything derived from them. As [`CancelGuard::cancel`](crate::CancelGuard::cancel).
     pub fn cancel(&self) {
-        cancel::cancel(&self.node, None);
+        cancel::cancel_with(&self.node, None);
     }
 
     /// As [`cancel`](Self::cancel), and says why.
     pub fn cancel_with(&self, cause: impl Into<Cause>) {
-        cancel::cancel(&self.node, Some(cause.into()));
+        cancel::cancel_with(&self.node, Some(cause.into()));
     }
 
     /// Runs `work` once for each context, as many at a time as the machine has cores, and answers with what each gave, in

@@ -43,7 +43,7 @@ impl CancelGuard {
     /// Cancels the context and everything derived from it. Lock-free up to the wakers it calls; one step a context.
     /// Allocates only where merged contexts hang below: a word for each link it is behind at a time.
     pub fn cancel(&self) {
-        cancel(&self.node, None);
+        cancel(&self.node);
     }
 
     /// As [`cancel`](Self::cancel), and says why. A cause that comes too late is dropped when all is told,
@@ -63,7 +63,7 @@ impl CancelGuard {
     /// }
     /// ```
     pub fn cancel_with(&self, cause: impl Into<Cause>) {
-        cancel(&self.node, Some(cause.into()));
+        cancel_with(&self.node, Some(cause.into()));
     }
 
     /// Another handle that cancels the same context. Wait-free.
@@ -89,23 +89,31 @@ impl Drop for CancelGuard {
         if monitor::is_off() && self.node.end_and_release() {
             return;
         }
-        cancel(&self.node, None);
+        cancel(&self.node);
     }
 }
 
 impl CancelHandle {
     /// As [`CancelGuard::cancel`].
     pub fn cancel(&self) {
-        cancel(&self.node, None);
+        cancel(&self.node);
     }
 
     /// As [`CancelGuard::cancel_with`].
     pub fn cancel_with(&self, cause: impl Into<Cause>) {
-        cancel(&self.node, Some(cause.into()));
+        cancel_with(&self.node, Some(cause.into()));
     }
 }
 
-pub(crate) fn cancel(node: &Handle, cause: Option<Cause>) {
+#[inline]
+pub(crate) fn cancel(node: &Handle) {
+    match node.end_untold() {
+        Some(ended) => monitor::canceled(usize::from(ended)),
+        None => cancel_with(node, None),
+    }
+}
+
+pub(crate) fn cancel_with(node: &Handle, cause: Option<Cause>) {
     let ended = node.cancel(cause);
     monitor::canceled(ended.contexts);
     waits::tell(ended);

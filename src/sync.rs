@@ -102,6 +102,7 @@ pub(crate) fn contain(f: impl FnOnce()) -> bool {
 }
 
 /// The instant that times are counted from: the first that anybody asked for. Lock-free; allocates once.
+#[inline]
 pub(crate) fn epoch() -> Instant {
     static EPOCH: AtomicPtr<Instant> = AtomicPtr::new(std::ptr::null_mut());
 

@@ -158,6 +158,7 @@ unsafe fn bury_one(entry: *mut Entry, pins: Pins, ended: &mut Chain<Limbo>) -> O
 /// # Safety
 ///
 /// The caller is the undertaker of the node; its registration is still there, and with it its core.
+#[inline(always)]
 unsafe fn end_deadline(timed: *mut Timed) -> bool {
     // SAFETY: the caller's promise.
     let this = unsafe { Timed::at(timed) };

@@ -10,7 +10,7 @@ use super::engine::{self, Timers};
 use super::entry::{Kind, Parent};
 use super::merge::Merging;
 use super::node::{Callback, Function, Node};
-use super::state::Snapshot;
+use super::state::{End, Snapshot};
 use super::time::Time;
 use super::timers::{self, Due, Under};
 use super::tree::{self, Plan};
@@ -76,7 +76,10 @@ impl Handle {
     /// A call, as [`derive`](Self::derive).
     #[inline(never)]
     pub(crate) fn derive_timed(&self, due: Due, values_place: u32) -> (Self, Self) {
-        let (ctx, guard, _) = self.timed(due, None, values_place);
+        let (ctx, guard, _) = match self.node() {
+            Some(node) => self.timed(Under::Node(node), due, None, values_place),
+            None => self.timed(self.under(), due, None, values_place),
+        };
         (ctx, guard)
     }
 
@@ -88,19 +91,21 @@ impl Handle {
         cause: Cause,
         values_place: u32,
     ) -> (Self, Self, Option<Cause>) {
-        self.timed(due, Some(cause), values_place)
+        self.timed(self.under(), due, Some(cause), values_place)
     }
 
+    /// `under`: what `self` is.
     #[inline(always)]
     fn timed(
         &self,
+        under: Under,
         due: Due,
         cause: Option<Cause>,
         values_place: u32,
     ) -> (Self, Self, Option<Cause>) {
         let plan = Plan::new(Kind::Cancel, 2).after(values_place);
-        // SAFETY: `self` is a handle of it.
-        let (node, unused) = unsafe { timers::derive(self.under(), due, plan, cause) };
+        // SAFETY: `self` is a handle of what it is under.
+        let (node, unused) = unsafe { timers::derive(under, due, plan, cause) };
         // SAFETY: the node was made with two handles.
         unsafe { (Self::from_node(node), Self::from_node(node), unused) }
     }
@@ -236,6 +241,15 @@ impl Handle {
             Some(node) => unsafe { walk::cancel(node, cause) },
             None => Ended::nothing(cause),
         }
+    }
+
+    /// Ends it, if that takes one RMW: nobody waits on it. `Some(true)`: it had not ended before; `None`: nothing was done.
+    #[inline(always)]
+    pub(crate) fn end_untold(&self) -> Option<bool> {
+        // SAFETY: `self` is a handle of it.
+        self.node().map_or(Some(false), |node| {
+            unsafe { Node::at(node) }.state().end_untold(End::CANCELED)
+        })
     }
 
     /// Ends it and gives the handle up, if that takes one RMW: nobody waits on it. `false`: nothing was done.

@@ -171,6 +171,7 @@ impl Nursery {
         }
     }
 
+    #[inline(always)]
     fn own(&self) -> (usize, &Stripe) {
         let index = local::index() & (self.stripes.len() - 1);
         (index, &self.stripes[index])

@@ -152,7 +152,6 @@ impl Snapshot {
         }
     }
 
-    /// How it ended; `None` while it has not.
     pub(crate) const fn end(self) -> Option<End> {
         match self.err() {
             None => None,
@@ -222,9 +221,9 @@ impl Snapshot {
         self.0 & !(DONE | EXPIRED | CAUSE | PROPAGATED) == HANDLE_ONE | HELD | LISTED
     }
 
-    /// Whether exactly one handle is left and nothing was ever registered: whoever has that handle is alone.
-    const fn is_sole_handle(self) -> bool {
-        self.handles() == 1 && !self.has(Announce::Entries)
+    /// Whether it is live and nothing was ever installed.
+    const fn has_nobody_to_tell(self) -> bool {
+        self.0 & (DONE | HAS_ENTRIES | HAS_SLEEPERS | HAS_CHANNEL) == 0
     }
 }
 
@@ -289,9 +288,8 @@ impl State {
         &self.0
     }
 
-    /// Gives the word its end before anybody else can see it: a context derived from one that is done.
-    ///
-    /// ORDERING: Relaxed; whoever gets a handle to another thread publishes it.
+    /// Gives the word its end before anybody else can see it: a context derived from one that is done. ORDERING: Relaxed;
+    /// whoever gets a handle to another thread publishes it.
     pub(crate) fn end_unpublished(&self, end: End) {
         let word = self.0.load(Ordering::Relaxed);
         self.0.store(
@@ -343,25 +341,41 @@ impl State {
         }
     }
 
-    /// `end` and `release` in one RMW, for a guard whose node has nobody to tell. `None`: not done, for there is
-    /// somebody, or it was done before.
+    /// `end` where there is nobody to tell, in one RMW; `None`: not done, for there is somebody, or a race was lost.
+    /// `Some(false)`: all below had ended before.
+    #[inline(always)]
+    pub(crate) fn end_untold(&self, end: End) -> Option<bool> {
+        let seen = self.load();
+        if seen.is_propagated() {
+            return Some(false);
+        }
+        self.try_end_untold(seen, end, 0).then_some(true)
+    }
+
+    /// `end_untold` and `release` in one RMW, for a guard.
+    #[inline(always)]
     pub(crate) fn end_and_release(&self, end: End) -> Option<Released> {
         let seen = self.load();
-        if seen.is_done() || seen.has(Announce::Entries) || seen.has_waits() {
-            return None;
+        if seen.is_propagated() {
+            return Some(self.release());
         }
-        if seen.is_sole_handle() {
+        if seen.handles() == 1 && seen.has_nobody_to_tell() {
             return Some(Released::Last);
         }
-        // ORDERING: AcqRel as in `end` and `release`. One try: a failure is contention, and the long way copes.
-        let new = (seen.0 | end.bits() | PROPAGATED) - HANDLE_ONE;
-        self.0
-            .compare_exchange(seen.0, new, Ordering::AcqRel, Ordering::Relaxed)
-            .ok()
-            .map(|_| {
-                debug_assert!(seen.handles() > 1);
-                Released::Shared
-            })
+        self.try_end_untold(seen, end, HANDLE_ONE)
+            .then_some(Released::Shared)
+    }
+
+    /// ORDERING: AcqRel as in `end` and `release`. One try: a failure is contention, and the long way copes.
+    #[inline(always)]
+    fn try_end_untold(&self, seen: Snapshot, end: End, given_up: usize) -> bool {
+        let new = (seen.0 | end.bits() | PROPAGATED) - given_up;
+        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
+        seen.has_nobody_to_tell()
+            && self
+                .0
+                .compare_exchange(seen.0, new, success, failure)
+                .is_ok()
     }
 
     /// Says that all below this entry is done (R7, post-order).

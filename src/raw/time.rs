@@ -25,16 +25,18 @@ impl Time {
     }
 
     /// What is too far ahead is never; what is too far back is the past.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn at(instant: Instant) -> Self {
         let epoch = sync::epoch();
         match instant.checked_duration_since(epoch) {
             Some(after) => Self(EPOCH).after(after),
-            None => {
-                let before = nanos(epoch.duration_since(instant));
-                Self(EPOCH.saturating_sub(before))
-            }
+            None => Self::before(epoch.duration_since(instant)),
         }
+    }
+
+    #[cold]
+    fn before(epoch: Duration) -> Self {
+        Self(EPOCH.saturating_sub(nanos(epoch)))
     }
 
     /// `None`: never.
@@ -76,7 +78,10 @@ impl Time {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn nanos(duration: Duration) -> u64 {
-    duration.as_nanos().try_into().unwrap_or(u64::MAX)
+    // Without the 128 bits of `as_nanos`, which most do not need.
+    let nanos = duration.as_secs().checked_mul(1_000_000_000);
+    let nanos = nanos.and_then(|nanos| nanos.checked_add(duration.subsec_nanos().into()));
+    nanos.unwrap_or(u64::MAX)
 }

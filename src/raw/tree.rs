@@ -76,7 +76,7 @@ pub(crate) fn root(background: Parent, core: *const Core, plan: Plan) -> *mut No
 /// # Safety
 ///
 /// The caller has a handle of `parent`.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn derive(parent: *mut Node, plan: Plan) -> *mut Node {
     // SAFETY: the caller's promise.
     unsafe { derive_with(parent, plan, |_| ()) }
