@@ -246,10 +246,11 @@ impl Handle {
     /// Ends it, if that takes one RMW: nobody waits on it. `Some(true)`: it had not ended before; `None`: nothing was done.
     #[inline(always)]
     pub(crate) fn end_untold(&self) -> Option<bool> {
+        let Some(node) = self.node() else {
+            return Some(false);
+        };
         // SAFETY: `self` is a handle of it.
-        self.node().map_or(Some(false), |node| {
-            unsafe { Node::at(node) }.state().end_untold(End::CANCELED)
-        })
+        unsafe { Node::at(node) }.state().end_untold(End::CANCELED)
     }
 
     /// Ends it and gives the handle up, if that takes one RMW: nobody waits on it. `false`: nothing was done.
