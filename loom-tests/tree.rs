@@ -14,6 +14,20 @@ pub(crate) fn cancel(node: &Handle) {
     tell(node.cancel(None));
 }
 
+/// As the facade does.
+fn cancel_in_one(node: &Handle) {
+    if node.end_untold().is_none() {
+        cancel(node);
+    }
+}
+
+/// As the facade does.
+fn drop_guard(mut guard: Handle) {
+    if !guard.end_and_release() {
+        cancel(&guard);
+    }
+}
+
 pub(crate) fn cancel_with(node: &Handle, cause: &str) {
     tell(node.cancel(Some(Cause::msg(cause))));
 }
@@ -168,17 +182,55 @@ fn a_guard_dropped_while_its_context_is_read_ends_it_once() {
 #[test]
 fn a_child_derived_while_the_guard_goes_is_done() {
     model("guard against derive", 3, 60, || {
-        let (context, mut guard) = root().derive(0);
+        let (context, guard) = root().derive(0);
         let creator = thread::spawn({
             let context = context.clone();
             move || child(&context)
         });
-        if !guard.end_and_release() {
-            cancel(&guard);
-        }
-        drop(guard);
+        drop_guard(guard);
         assert!(creator.join().unwrap().is_done(), "lost");
         assert!(context.is_done());
+    });
+}
+
+#[test]
+fn a_child_derived_during_a_cancel_with_nobody_to_tell_is_done() {
+    model("cancel in one against derive", 3, 60, || {
+        let context = child(&root());
+        let creator = thread::spawn({
+            let context = context.clone();
+            move || child(&context)
+        });
+        cancel_in_one(&context);
+        assert!(creator.join().unwrap().is_done(), "lost");
+        assert!(context.is_done());
+    });
+}
+
+#[test]
+fn a_guard_dropped_during_a_cancel_returns_with_the_child_done() {
+    model("guard against cancel", 3, 60, || {
+        let (context, guard) = root().derive(0);
+        let leaf = child(&context);
+        let other = thread::spawn(move || cancel(&context));
+        drop_guard(guard);
+        assert!(leaf.is_done(), "the drop of the guard returned early");
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_cancel_during_another_returns_with_the_child_done() {
+    model("cancel in one against cancel", 3, 60, || {
+        let context = child(&root());
+        let leaf = child(&context);
+        let other = thread::spawn({
+            let context = context.clone();
+            move || cancel(&context)
+        });
+        cancel_in_one(&context);
+        assert!(leaf.is_done(), "it returned early");
+        other.join().unwrap();
     });
 }
 
