@@ -78,9 +78,14 @@ impl Handle {
     pub(crate) fn derive_timed(&self, due: Due, values_place: u32) -> (Self, Self) {
         let (ctx, guard, _) = match self.node() {
             Some(node) => self.timed(Under::Node(node), due, None, values_place),
-            None => self.timed(self.under(), due, None, values_place),
+            None => self.timed_background(due, values_place),
         };
         (ctx, guard)
+    }
+
+    #[cold]
+    fn timed_background(&self, due: Due, values_place: u32) -> (Self, Self, Option<Cause>) {
+        self.timed(self.under(), due, None, values_place)
     }
 
     /// As [`derive_timed`](Self::derive_timed); the cause given is used when that deadline fires. Gives the cause back if
