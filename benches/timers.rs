@@ -11,7 +11,7 @@ use common::timeouts::{
 };
 use common::{LONG, Ripcord, Subject, Token, each, noop, shared, timed_by_itself};
 use pingora_timeout::fast_timeout::{FastOrTokioTimeout, fast_timeout};
-use report::{Figures, Target, sized};
+use report::{Figures, Target, Unit, sized};
 use ripcord::{Engine, Error};
 use std::future::{Future, Pending, pending};
 use std::hint::black_box;
@@ -135,12 +135,60 @@ fn fire() -> Duration {
 
 const FIRED: usize = 10_000;
 
+/// Of the timer thread of an engine, a second, while the deadlines there are lie an hour ahead.
+#[cfg(target_os = "linux")]
+fn wakes_ours() -> f64 {
+    let engine = Engine::builder().thread_name("wakes").build();
+    let root = engine.expect("one thread more").background();
+    let hour = Duration::from_secs(3_600);
+    let ahead = sized(1_000_000, 1_000);
+    let kept: Vec<_> = (0..ahead).map(|_| root.with_timeout(hour)).collect();
+    let watched = Duration::from_secs(sized(5, 1));
+    thread::sleep(watched); // What arming them has woken it for is over then.
+    let before = switches("wakes");
+    thread::sleep(watched);
+    let woken = switches("wakes") - before;
+    drop(black_box(kept));
+    woken as f64 / watched.as_secs_f64()
+}
+
+/// How often threads of that name have given a processor up.
+#[cfg(target_os = "linux")]
+fn switches(name: &str) -> u64 {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux has it");
+    let found = tasks.filter_map(|task| {
+        let task = task.ok()?.path();
+        let is_it = std::fs::read_to_string(task.join("comm")).ok()?.trim() == name;
+        let status = std::fs::read_to_string(task.join("status")).ok()?;
+        let count = |line: &str| {
+            line.split_once("ctxt_switches:")?
+                .1
+                .trim()
+                .parse::<u64>()
+                .ok()
+        };
+        is_it.then(|| status.lines().filter_map(count).sum::<u64>())
+    });
+    found
+        .reduce(|sum, count| sum + count)
+        .expect("a thread of that name")
+}
+
 fn main() -> ExitCode {
     let mut figures = Figures::new("timers", &[TOKIO, PINGORA]);
     figures.row("clock", CLOCK).scale(each(Instant::now));
     timeouts(&mut figures);
     requests(&mut figures);
     firing(&mut figures);
+    #[cfg(target_os = "linux")]
+    figures
+        .row(
+            "wakes",
+            "wake-ups a second of the timer thread, 1,000,000 deadlines an hour away",
+        )
+        .ours_found(wakes_ours)
+        .unit(Unit::Count)
+        .target(Target::AtMost(1.0));
     figures.finish()
 }
 
