@@ -392,17 +392,15 @@ fn allocate<T>(record: T) -> *mut T {
 pub(crate) unsafe fn free_leaf(entry: *mut Entry, kind: Kind) {
     // SAFETY: the caller's promise.
     unsafe {
-        if kind == Kind::Waiter {
-            free_record(entry.cast::<Waiter>());
-            return;
+        if kind.is_node() {
+            let node = &mut *entry.cast::<Node>();
+            node.channel.free();
+            node.branch.end_of_life();
         }
-        let node = &mut *entry.cast::<Node>();
-        node.channel.free();
-        node.branch.end_of_life();
-        if kind.is_timed() {
-            free_record(entry.cast::<Timed>());
-        } else {
-            free_record(entry.cast::<Node>());
+        match kind {
+            Kind::Waiter => free_record(entry.cast::<Waiter>()),
+            kind if kind.is_timed() => free_record(entry.cast::<Timed>()),
+            _ => free_record(entry.cast::<Node>()),
         }
     }
 }
