@@ -21,7 +21,7 @@ const CALLS: u64 = 3;
 const SHARE: f64 = 0.8;
 
 /// Numbers looked at between two looks at the context, which costs one load.
-const NUMBERS_PER_CHECK: u64 = 256;
+const NUMBERS_PER_CHECK: usize = 256;
 
 /// What the gateway answers.
 pub struct Gateway {
@@ -131,17 +131,20 @@ async fn call(group: Context, backend: Arc<Pool>, path: String) -> Result<String
         .unwrap_or_else(|_| Err(Failure::ended(&ctx)))
 }
 
-fn count_primes(ctx: &Context, below: u64, working: &Gauge) -> Result<u64, Error> {
+fn count_primes(ctx: &Context, below: u64, working: &Gauge) -> Result<usize, Error> {
     let _working = working.enter();
     let mut primes = 0;
-    for number in 2..below {
-        if number % NUMBERS_PER_CHECK == 0 {
-            ctx.check()?;
-        }
-        let prime = (2..=number.isqrt()).all(|divisor| number % divisor != 0);
-        primes += u64::from(prime);
+    // Looking from an outer loop costs the inner one no branch a number.
+    for first in (2..below).step_by(NUMBERS_PER_CHECK) {
+        ctx.check()?;
+        let last = below.min(first + NUMBERS_PER_CHECK as u64);
+        primes += (first..last).filter(|&number| is_prime(number)).count();
     }
     Ok(primes)
+}
+
+fn is_prime(number: u64) -> bool {
+    (2..=number.isqrt()).all(|divisor| !number.is_multiple_of(divisor))
 }
 
 /// The parameter of that name in the query; `None` where it is not there.
