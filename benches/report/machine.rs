@@ -46,8 +46,8 @@ impl Ticks {
     }
 }
 
-/// `peers` are packages of Cargo.lock.
-pub(super) fn provenance(ticks: &Ticks, peers: &[&str]) -> String {
+/// `command` is what writes the section; `peers` are packages of Cargo.lock.
+pub(super) fn provenance(ticks: &Ticks, command: &str, peers: &[&str]) -> String {
     let date = output("date", &["-u", "+%Y-%m-%d %H:%M UTC"]);
     let kernel = output("uname", &["-sr"]);
     let rustc = output("rustc", &["--version"]);
@@ -58,11 +58,10 @@ pub(super) fn provenance(ticks: &Ticks, peers: &[&str]) -> String {
         .map(|peer| format!(", {peer} {}", locked_version(peer)))
         .collect();
     format!(
-        "{date}, commit {}, by `{}`.\n\
+        "{date}, commit {}, by `{command}`.\n\
          {cpu}, {cores} cores, {kernel}, {rustc}{versions}.\n\
          Others (processes and the hypervisor) took {:.0} % of the processors meanwhile.",
         commit(),
-        command(),
         ticks.taken_by_others(),
     )
 }
@@ -103,27 +102,20 @@ fn commit() -> String {
     let head = output("git", &["rev-parse", "--short", "HEAD"]);
     let changed = output(
         "git",
-        &["status", "--porcelain", "--", ".", ":!PERF.md", ":!perf"],
+        &[
+            "status",
+            "--porcelain",
+            "--",
+            ":/",
+            ":(top,exclude)PERF.md",
+            ":(top,exclude,glob)perf/*.svg",
+        ],
     );
     if changed.is_empty() {
         head
     } else {
         head + "-dirty"
     }
-}
-
-/// Cargo gives us `--bench`; what the user gave after `--` narrows or changes the measurement, so it is told.
-fn command() -> String {
-    let own: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let own = if own.is_empty() {
-        String::new()
-    } else {
-        format!(" -- {}", own.join(" "))
-    };
-    format!(
-        "RIPCORD_PERF=write cargo bench --bench {}{own}",
-        env!("CARGO_CRATE_NAME")
-    )
 }
 
 fn locked_version(package: &str) -> String {

@@ -8,6 +8,7 @@ mod go;
 mod machine;
 mod perf_md;
 mod row;
+mod target_lines;
 mod targets;
 
 pub(crate) use chart::{Chart, Series};
@@ -290,7 +291,7 @@ impl Figures {
         if !used(OURS) {
             compared.clear();
         }
-        let mut provenance = machine::provenance(&self.ticks, self.peers);
+        let mut provenance = machine::provenance(&self.ticks, &command(), self.peers);
         if !self.rows.is_empty() {
             provenance += &format!(" {ROUNDS} rounds.");
         }
@@ -364,10 +365,24 @@ impl Figures {
         let mut perf = PerfMd::read()?;
         perf.replace(self.section, section)?;
         if !targets.is_empty() {
-            targets::replace(&mut perf, self.section, targets)?;
+            target_lines::replace(&mut perf, self.section, targets)?;
         }
         perf.write()
     }
+}
+
+/// Cargo gives us `--bench`; what the user gave after `--` narrows or changes the measurement, so it is told.
+fn command() -> String {
+    let own: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let own = if own.is_empty() {
+        String::new()
+    } else {
+        format!(" -- {}", own.join(" "))
+    };
+    format!(
+        "RIPCORD_PERF=write cargo bench --bench {}{own}",
+        env!("CARGO_CRATE_NAME")
+    )
 }
 
 /// Criterion filters what it times; this is for what it does not.

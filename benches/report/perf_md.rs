@@ -3,8 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// In the crate that measures, or above it.
 fn path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("PERF.md")
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let mut paths = crates.map(|home| home.join("PERF.md"));
+    paths
+        .find(|path| path.exists())
+        .unwrap_or_else(|| "PERF.md".into())
 }
 
 pub(super) struct PerfMd(String);

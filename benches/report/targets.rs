@@ -1,13 +1,7 @@
 //! What a row has to reach, and the table that says whether it does.
 
 use super::cost::{Cost, digits};
-use super::machine;
-use super::perf_md::PerfMd;
-
-/// The order of their lines in the table.
-const SECTIONS: [&str; 5] = ["tree", "timers", "values", "waits", "memory"];
-
-const HEAD: &str = "| | | reached | target | | measured at |\n|---|---|--:|--:|---|---|\n";
+use super::target_lines;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
@@ -65,27 +59,6 @@ impl Target {
         let (figure, target, met) = self
             .judge(reached)
             .map_err(|lacking| format!("{label}: {lacking} was not measured"))?;
-        let met = if met { "met" } else { "**not met**" };
-        let at = machine::commit_and_date();
-        Ok(format!(
-            "| {section} | {label} | {figure} | {target} | {met} | {at} |\n"
-        ))
+        Ok(target_lines::line(section, label, &figure, &target, met))
     }
-}
-
-/// Puts a section's lines in the place of those it had.
-pub(super) fn replace(perf: &mut PerfMd, section: &str, lines: &[String]) -> Result<(), String> {
-    let old = perf.section("targets")?;
-    let of = |name: &str| -> String {
-        if name == section {
-            return lines.concat();
-        }
-        let start = format!("| {name} |");
-        old.lines()
-            .filter(|line| line.starts_with(&start))
-            .map(|line| format!("{line}\n"))
-            .collect()
-    };
-    let table: String = SECTIONS.map(of).concat();
-    perf.replace("targets", &format!("{HEAD}{table}"))
 }
