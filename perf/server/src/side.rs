@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use std::fmt;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Side {
     /// A context a request.
     Ripcord,

@@ -6,6 +6,7 @@ use super::scope::Scope;
 use hyper::Uri;
 use ripcord_server::http::parameter;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ const CALLS: u64 = 3;
 const SHARE: f64 = 0.8;
 
 /// Numbers looked at between two looks at the scope.
-const NUMBERS_PER_CHECK: u64 = 256;
+const NUMBERS_PER_CHECK: usize = 256;
 
 pub struct Routes {
     upstream: Arc<Pool>,
@@ -106,16 +107,22 @@ async fn call<S: Scope>(group: S, upstream: Arc<Pool>, path: String) -> Result<S
     scope.run(upstream.get(&scope, &path)).await?
 }
 
-fn count_primes<S: Scope>(scope: &S, below: u64) -> Result<u64, Failure> {
+fn count_primes<S: Scope>(scope: &S, below: u64) -> Result<usize, Failure> {
     let mut primes = 0;
-    for number in 2..below {
-        if number % NUMBERS_PER_CHECK == 0 {
-            scope.check()?;
-        }
-        let prime = (2..=number.isqrt()).all(|divisor| number % divisor != 0);
-        primes += u64::from(prime);
+    // Looking from an outer loop costs the inner one no branch a number.
+    for first in (2..below).step_by(NUMBERS_PER_CHECK) {
+        scope.check()?;
+        primes += primes_in(first..below.min(first + NUMBERS_PER_CHECK as u64));
     }
     Ok(primes)
+}
+
+/// Not compiled once a side: the compiler might see to one of them better than to another.
+#[inline(never)]
+fn primes_in(numbers: Range<u64>) -> usize {
+    let is_prime =
+        |number: &u64| (2..=number.isqrt()).all(|divisor| !number.is_multiple_of(divisor));
+    numbers.filter(is_prime).count()
 }
 
 fn optional<T: FromStr>(uri: &Uri, name: &str) -> Result<Option<T>, Failure> {
