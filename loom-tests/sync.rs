@@ -8,7 +8,6 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Deref;
 use std::sync::OnceLock;
-use std::task::Waker;
 use std::time::{Duration, Instant};
 
 type Thread = Box<dyn FnOnce() + Send>;
@@ -341,24 +340,6 @@ impl Alive {
             assert!(!*dead, "freed twice");
             *dead = true;
         });
-    }
-}
-
-/// In place of the crate's: one slot, each access one step. What it leaves out is the crate's own protocol.
-#[derive(Debug)]
-pub(crate) struct AtomicWaker(loom::sync::Mutex<Option<Waker>>);
-
-impl AtomicWaker {
-    pub(crate) fn new() -> Self {
-        Self(loom::sync::Mutex::new(None))
-    }
-
-    pub(crate) fn register(&self, waker: &Waker) {
-        *self.0.lock().unwrap() = Some(waker.clone());
-    }
-
-    pub(crate) fn take(&self) -> Option<Waker> {
-        self.0.lock().unwrap().take()
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) const BLOCKS: [usize; 2] = [1024, 1536];
 pub(crate) const INDEX_AT: usize = 2;
 /// An owner that was handed two entries puts one back.
 pub(crate) const DRAIN_BUDGET: usize = 1;
+pub(crate) const COUNT_TRIES: usize = 1;
 pub(crate) const STRIPES_MAX: usize = 2;
 /// Three parents make two nodes.
 pub(crate) const LINKS_MAX: usize = 1;

@@ -257,8 +257,8 @@ impl Context {
 
     /// How many children, merged contexts and callbacks hang on it that are not done; 0 on a context that is done or can never be.
     ///
-    /// Walks them, and while another thread takes one off answers with a count of registrations, waits among them: for
-    /// tests and inspection. Lock-free.
+    /// Walks them: for tests and inspection. Lock-free; allocates nothing. Where another thread is stopped in the middle of
+    /// taking one off, the answer is an upper bound: what is registered there, done or not, waits too.
     #[must_use]
     pub fn child_count(&self) -> usize {
         self.node.child_count()

@@ -3,11 +3,10 @@
 use crate::error::Error;
 use crate::raw::handle::Handle;
 use crate::raw::waiting::Waiting;
-use crate::sync::contain;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context as TaskContext, Poll, Waker};
+use std::task::{Context as TaskContext, Poll};
 
 /// Ready, with the error, when its context is done; polled again, ready again. From [`Context::done`].
 ///
@@ -27,38 +26,23 @@ pub struct Done {
 enum State {
     Never,
     Ready(Error),
-    Waiting {
-        entry: Waiting,
-        /// A clone of the waker the entry has: an address alone could be another's by now.
-        registered: Option<Waker>,
-    },
+    Waiting(Waiting),
 }
 
 impl Done {
     pub(crate) fn new(node: &Handle) -> Self {
         let state = match Waiting::on(node) {
-            Some(entry) => State::Waiting {
-                entry,
-                registered: None,
-            },
+            Some(waiting) => State::Waiting(waiting),
             None => node.err().map_or(State::Never, State::Ready),
         };
         Self { state }
-    }
-
-    /// Drops what it held, the panics of a waker's drop contained.
-    fn end(&mut self, state: State) {
-        if let State::Waiting { entry, registered } = std::mem::replace(&mut self.state, state) {
-            contain(|| drop(registered));
-            drop(entry);
-        }
     }
 }
 
 impl Future for Done {
     type Output = Error;
 
-    /// Lock-free. Clones the waker, twice, where it is another than before.
+    /// Lock-free. Clones the waker where it is another than before.
     ///
     /// # Panics
     ///
@@ -66,12 +50,12 @@ impl Future for Done {
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Error> {
         let error = match &mut self.state {
             State::Never => return Poll::Pending,
-            State::Ready(error) => *error,
-            State::Waiting { entry, registered } => {
-                let mut error = entry.err();
+            State::Ready(error) => return Poll::Ready(*error),
+            State::Waiting(waiting) => {
+                let mut error = waiting.err();
                 if error.is_none() {
-                    leave(registered, cx.waker(), |waker| entry.register(waker));
-                    error = entry.err();
+                    waiting.register(cx.waker());
+                    error = waiting.err();
                 }
                 match error {
                     None => return Poll::Pending,
@@ -80,38 +64,8 @@ impl Future for Done {
             }
         };
         // Lets go of the entry and the node: from here on it only remembers.
-        self.end(State::Ready(error));
+        self.state = State::Ready(error);
         Poll::Ready(error)
-    }
-}
-
-/// Leaves the waker of a poll, unless it is there already. `registered`: a clone of the one that is.
-///
-/// # Panics
-///
-/// If cloning the waker does.
-pub(crate) fn leave(
-    registered: &mut Option<Waker>,
-    waker: &Waker,
-    register: impl FnOnce(&Waker) -> bool,
-) {
-    let same = |registered: &Waker| registered.will_wake(waker);
-    if registered.as_ref().is_some_and(same) {
-        return;
-    }
-    let clone = waker.clone();
-    let old = registered.take();
-    contain(|| drop(old));
-    assert!(
-        register(waker),
-        "the clone of a waker panicked: this future cannot be woken, drop it"
-    );
-    *registered = Some(clone);
-}
-
-impl Drop for Done {
-    fn drop(&mut self) {
-        self.end(State::Never);
     }
 }
 
@@ -120,7 +74,7 @@ impl fmt::Debug for Done {
         let error = match &self.state {
             State::Never => None,
             State::Ready(error) => Some(*error),
-            State::Waiting { entry, .. } => entry.err(),
+            State::Waiting(waiting) => waiting.err(),
         };
         f.debug_tuple("Done").field(&error).finish()
     }

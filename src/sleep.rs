@@ -1,14 +1,12 @@
 //! The future that waits for a time to come, or for a context's end before it.
 
-use crate::done::leave;
 use crate::error::Error;
 use crate::raw::handle::Handle;
 use crate::raw::waiting::Sleeping;
-use crate::sync::contain;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context as TaskContext, Poll, Waker};
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 /// Ready when its time has come, or with the error when its context is done; polled again, ready again. From
@@ -24,12 +22,7 @@ pub struct Sleep {
 
 enum State {
     Ready(Result<(), Error>),
-    Waiting {
-        node: Handle,
-        sleeping: Sleeping,
-        /// A clone of the waker that was left.
-        registered: Option<Waker>,
-    },
+    Waiting { node: Handle, sleeping: Sleeping },
 }
 
 impl Sleep {
@@ -39,7 +32,6 @@ impl Sleep {
             None => State::Waiting {
                 node: node.clone(),
                 sleeping: Sleeping::under(node, duration),
-                registered: None,
             },
         };
         Self { state }
@@ -48,23 +40,9 @@ impl Sleep {
     fn result(&self, end_of: impl Fn(&Handle) -> Option<Error>) -> Option<Result<(), Error>> {
         match &self.state {
             State::Ready(result) => Some(*result),
-            State::Waiting { node, sleeping, .. } => sleeping
+            State::Waiting { node, sleeping } => sleeping
                 .result()
                 .map(|result| end_of(node).map_or(result, Err)),
-        }
-    }
-
-    /// Drops what it held, the panics of a waker's drop contained.
-    fn end(&mut self, result: Result<(), Error>) {
-        let state = std::mem::replace(&mut self.state, State::Ready(result));
-        if let State::Waiting {
-            sleeping,
-            registered,
-            ..
-        } = state
-        {
-            contain(|| drop(registered));
-            drop(sleeping);
         }
     }
 }
@@ -72,7 +50,7 @@ impl Sleep {
 impl Future for Sleep {
     type Output = Result<(), Error>;
 
-    /// Lock-free. Clones the waker, twice, where it is another than before.
+    /// Lock-free. Clones the waker where it is another than before.
     ///
     /// # Panics
     ///
@@ -80,28 +58,18 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let mut result = self.result(Handle::err_due);
         if result.is_none()
-            && let State::Waiting {
-                sleeping,
-                registered,
-                ..
-            } = &mut self.state
+            && let State::Waiting { sleeping, .. } = &mut self.state
         {
-            leave(registered, cx.waker(), |waker| sleeping.register(waker));
+            sleeping.register(cx.waker());
             result = self.result(Handle::err_due);
         }
         match result {
             None => Poll::Pending,
             Some(result) => {
-                self.end(result);
+                self.state = State::Ready(result);
                 Poll::Ready(result)
             }
         }
-    }
-}
-
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        self.end(Ok(()));
     }
 }
 

@@ -7,7 +7,6 @@
 mod threads;
 
 pub(crate) use self::threads::Threads;
-pub(crate) use atomic_waker::AtomicWaker;
 pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
 

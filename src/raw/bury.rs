@@ -41,7 +41,33 @@ pub(crate) unsafe fn bury(entry: *mut Entry) {
 ///
 /// As [`bury`]; its kind is that, and has no links and no count of timers.
 #[inline(always)]
-pub(crate) unsafe fn bury_alone(entry: *mut Entry, kind: Kind) {
+unsafe fn bury_alone(entry: *mut Entry, kind: Kind) {
+    // SAFETY: the caller's promise; what one part answers with goes to the other.
+    unsafe {
+        match unlink_alone(entry, kind) {
+            Ok(unlinked) => free_alone(entry, kind, unlinked),
+            Err(pins) => bury_any(entry, pins),
+        }
+    }
+}
+
+/// An entry that is off its list, and whose registration was given back.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Unlinked {
+    pins: Pins,
+    /// Something may be on its own list.
+    has_entries: bool,
+}
+
+/// Lets go of what ends with an entry, and takes it off its list if that is one CAS: `Err` with the pins, for
+/// [`bury_any`], if it is not.
+///
+/// # Safety
+///
+/// As [`bury_alone`]; what it answers with is to go to [`free_alone`], or [`bury_any`].
+#[inline(always)]
+pub(crate) unsafe fn unlink_alone(entry: *mut Entry, kind: Kind) -> Result<Unlinked, Pins> {
     // SAFETY: HELD is ours.
     let this = unsafe { Entry::at(entry) };
     // Nobody is left who could announce anything, and its registration keeps it listed.
@@ -50,17 +76,32 @@ pub(crate) unsafe fn bury_alone(entry: *mut Entry, kind: Kind) {
     let branch = unsafe { this.parent().branch() };
     // SAFETY: HELD is ours.
     let pins = unsafe { let_go(entry, kind) };
-    let removed = state.is_listed()
+    let unlinked = state.is_listed()
         // SAFETY: listed there, and this is its one removal.
         && branch.is_some_and(|branch| unsafe { branch.remove_only(entry) });
-    if !removed {
-        // SAFETY: the caller's promise; the pins are ours.
-        unsafe { bury_any(entry, pins) };
-    } else if this.state().unpin(pins.and(Pins::LISTED)) {
+    if unlinked {
         // R2: the parent is not touched any more.
+        Ok(Unlinked {
+            pins: pins.and(Pins::LISTED),
+            has_entries: state.has(Announce::Entries),
+        })
+    } else {
+        Err(pins)
+    }
+}
+
+/// Frees an entry, if nobody else pins it.
+///
+/// # Safety
+///
+/// [`unlink_alone`] answered so.
+#[inline(always)]
+pub(crate) unsafe fn free_alone(entry: *mut Entry, kind: Kind, unlinked: Unlinked) {
+    // SAFETY: the pins are ours.
+    if unsafe { Entry::at(entry) }.state().unpin(unlinked.pins) {
         // SAFETY: the last pin was ours.
         unsafe {
-            if state.has(Announce::Entries) {
+            if unlinked.has_entries {
                 reclaim(entry);
             } else {
                 node::free_leaf(entry, kind);
@@ -72,7 +113,7 @@ pub(crate) unsafe fn bury_alone(entry: *mut Entry, kind: Kind) {
 /// # Safety
 ///
 /// As [`bury`]; but what ends with the entry has been let go, which came to these pins.
-unsafe fn bury_any(entry: *mut Entry, pins: Pins) {
+pub(crate) unsafe fn bury_any(entry: *mut Entry, pins: Pins) {
     let mut ended = Chain::<Limbo>::new();
     let mut next = Some((entry, pins));
     while let Some((entry, pins)) = next {

@@ -175,13 +175,7 @@ impl Branch {
 
     #[cold]
     fn write_back_links(&self) -> Chain<Limbo> {
-        match self.own() {
-            Ownership::Taken => {
-                self.index();
-                self.let_go(None, false).limbo
-            }
-            Ownership::Busy | Ownership::Closed => Chain::new(),
-        }
+        self.while_owned(|| self.index())
     }
 
     /// Takes the one entry of a quiet list off it, by one CAS, with the registration that is in the head beside it.
@@ -232,11 +226,8 @@ impl Branch {
             Ownership::Closed => Removal::LEFT,
             // SAFETY: the caller's promise.
             Ownership::Busy => unsafe { self.hand_over(entry) },
-            Ownership::Taken => {
-                self.index();
-                // SAFETY: the caller's promise; the list is owned.
-                unsafe { self.remove_as_owner(entry) }
-            }
+            // SAFETY: the caller's promise; the list is owned.
+            Ownership::Taken => unsafe { self.remove_as_owner(entry) },
         }
     }
 
@@ -278,6 +269,25 @@ impl Branch {
             return head.newest();
         }
         self.head.close().newest()
+    }
+
+    /// Whether nobody owned the list when it was closed; it is. Never changes.
+    #[inline]
+    pub(crate) fn was_closed_free(&self) -> bool {
+        let head = self.head.load();
+        head.is_closed() && !head.is_owned()
+    }
+
+    /// Runs `f` as the owner, and answers with what was unlinked for others meanwhile; does not where somebody else owns the
+    /// list or it is closed. `f` calls nothing that is not ours (R9).
+    pub(crate) fn while_owned(&self, f: impl FnOnce()) -> Chain<Limbo> {
+        match self.own() {
+            Ownership::Taken => {
+                f();
+                self.let_go(None, false).limbo
+            }
+            Ownership::Busy | Ownership::Closed => Chain::new(),
+        }
     }
 
     /// The sum of what `counted` says of the entries, and what was unlinked for others on the way; `None` where somebody

@@ -66,6 +66,7 @@
 //! | [`head`] | the head word of a list |
 //! | [`entry`] | the entry: parent, `next`, `back`, and private chains of entries |
 //! | [`list`] | push, remove, hand over, close; the count of registrations |
+//! | [`waker`] | the waker of a wait |
 //! | [`slot`] | a node's cause and channel |
 //! | [`stripes`] | a hot node's further lists |
 //! | [`node`] | the records and their blocks |
@@ -117,5 +118,6 @@ pub(crate) mod values;
 pub(crate) mod view;
 pub(crate) mod waiting;
 pub(crate) mod waits;
+pub(crate) mod waker;
 pub(crate) mod walk;
 pub(crate) mod wheel;

@@ -10,8 +10,8 @@
 //!  link     | state parent next back limbo won place kind | target | sibling |
 //! ```
 //!
-//! Every record begins with its [`Entry`], and a timed or merged one with its [`Node`], so a pointer to one is a pointer
-//! to the other. All come from blocks of two sizes.
+//! Every record begins with its [`Entry`], and a timed or merged one with its [`Node`]: a pointer to one is one to the
+//! other. All come from blocks of two sizes.
 
 use super::core::Core;
 use super::entry::{Entry, Kind, Parent, ParentRef};
@@ -21,8 +21,9 @@ use super::slot::{CauseSlot, ChannelSlot};
 use super::state::{Pins, State};
 use super::stripes::{self, Stripe, StripesWord};
 use super::time::Time;
+use super::waker::WakerCell;
 use crate::local;
-use crate::sync::{AtomicUsize, AtomicWaker, Ordering, UnsafeCell};
+use crate::sync::{AtomicUsize, Ordering, UnsafeCell};
 use std::ptr;
 
 /// A position in the tree.
@@ -52,7 +53,7 @@ pub(crate) struct Timed {
     /// The next on the inbox, in the wheel, or of those that are due: goes with the ARMED pin.
     next: UnsafeCell<*mut Self>,
     /// Of a `Sleep`.
-    pub(crate) waker: AtomicWaker,
+    pub(crate) waker: WakerCell,
 }
 
 /// A node with several parents.
@@ -69,7 +70,7 @@ struct Merged {
 #[repr(C, align(64))]
 pub(crate) struct Waiter {
     entry: Entry,
-    pub(crate) waker: AtomicWaker,
+    pub(crate) waker: WakerCell,
 }
 
 /// What a callback runs.
@@ -129,7 +130,7 @@ impl Node {
                 cause: CauseSlot::new(),
                 slot: UnsafeCell::new(SlotAt::NOWHERE),
                 next: UnsafeCell::new(ptr::null_mut()),
-                waker: AtomicWaker::new(),
+                waker: WakerCell::new(),
             })
             .cast()
         } else {
@@ -257,7 +258,7 @@ impl Waiter {
     pub(crate) fn allocate(parent: Parent) -> *mut Self {
         allocate(Self {
             entry: Entry::new(Kind::Waiter, parent, 0, State::new(0, Pins::LISTED)),
-            waker: AtomicWaker::new(),
+            waker: WakerCell::new(),
         })
     }
 

@@ -2,20 +2,25 @@
 //! handles. This file owns every bit of it; no other names one.
 //!
 //! ```text
-//!  63        32 31      12 11 10    9      8    7          6       5        4       3  2   1       0
-//! | handles    | links    | - ARMED LISTED HELD PROPAGATED CHANNEL SLEEPERS ENTRIES CAUSE  EXPIRED DONE |
+//!  63      32 31    12 11    10    9      8    7          6       5        4       3  2   1       0
+//! | handles  | links  | WAKER ARMED LISTED HELD PROPAGATED CHANNEL SLEEPERS ENTRIES CAUSE  EXPIRED DONE |
 //! ```
 //!
 //! | bits | set by | cleared by | says |
 //! |---|---|---|---|
 //! | DONE, EXPIRED, CAUSE | one CAS, by whoever ends the entry (R12) | never | how it ended and where the cause is |
 //! | ENTRIES, SLEEPERS, CHANNEL | who installs one, before it looks (install, then look) | never | whom to tell |
+//! | WAKER | who leaves one, before it looks | who left it, taking it back | whose waker it is: that of who ends the entry, once DONE came after it |
 //! | PROPAGATED | who marks a leaf, or leaves a subtree that is marked (R7) | never | all below is done |
 //! | HELD | creation | the undertaker | the handles, then the undertaker, use the bytes |
 //! | LISTED | creation | who unlinked it, or its parent's end | the parent's list points here |
 //! | ARMED | creation | who disarmed it, or whoever has the timers' turn | the nursery or the wheel points here |
 //! | links | a merge, for each link | the end of that link's bytes | links of other parents point here |
 //! | handles | `acquire` | `release` | how many handles there are; the low half stays still under them, so a sleeper on it is not disturbed |
+
+mod end;
+
+pub(crate) use end::{CauseAt, End};
 
 use crate::error::Error;
 use crate::sync::{AtomicUsize, Ordering};
@@ -33,6 +38,7 @@ const PROPAGATED: usize = 1 << 7;
 const HELD: usize = 1 << 8;
 const LISTED: usize = 1 << 9;
 const ARMED: usize = 1 << 10;
+const HAS_WAKER: usize = 1 << 11;
 const LINK_SHIFT: u32 = 12;
 const LINK_ONE: usize = 1 << LINK_SHIFT;
 const LINKS: usize = ((1 << 20) - 1) << LINK_SHIFT;
@@ -43,55 +49,6 @@ const PINS: usize = HELD | LISTED | ARMED | LINKS;
 const _: () = assert!(usize::BITS == 64, "ripcord is for 64-bit systems");
 const _: () = assert!(tuning::LINKS_MAX <= LINKS >> LINK_SHIFT);
 const _: () = assert!(tuning::HANDLES_MAX <= usize::MAX >> (HANDLE_SHIFT + 1));
-
-/// Where the cause of an ended entry is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CauseAt {
-    /// Nowhere: the cause is the `Error`.
-    Plain,
-    /// In the node's own slot.
-    Slot,
-    /// Where the parent's is.
-    Inherited,
-    /// With the deadline: the cause that was given for it; or, if it was cancelled, that its engine was stopped.
-    Own,
-}
-
-/// How an entry ends: what its one deciding CAS writes (R12).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct End {
-    pub(crate) error: Error,
-    pub(crate) cause_at: CauseAt,
-}
-
-impl End {
-    pub(crate) const CANCELED: Self = Self {
-        error: Error::Canceled,
-        cause_at: CauseAt::Plain,
-    };
-
-    /// Its own deadline has passed.
-    pub(crate) const EXPIRED: Self = Self {
-        error: Error::DeadlineExceeded,
-        cause_at: CauseAt::Own,
-    };
-
-    /// Its own deadline will never fire: the engine was stopped.
-    pub(crate) const STOPPED: Self = Self {
-        error: Error::Canceled,
-        cause_at: CauseAt::Own,
-    };
-
-    fn bits(self) -> usize {
-        let cause = match self.cause_at {
-            CauseAt::Plain => 0,
-            CauseAt::Slot => 1,
-            CauseAt::Inherited => 2,
-            CauseAt::Own => 3,
-        };
-        DONE | (cause << CAUSE_SHIFT) | if self.error.is_timeout() { EXPIRED } else { 0 }
-    }
-}
 
 /// What keeps an entry's bytes (R10): one pin, or several that one thread has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +76,7 @@ pub(crate) enum Announce {
     Entries,
     Sleepers,
     Channel,
+    Waker,
 }
 
 impl Announce {
@@ -127,6 +85,7 @@ impl Announce {
             Self::Entries => HAS_ENTRIES,
             Self::Sleepers => HAS_SLEEPERS,
             Self::Channel => HAS_CHANNEL,
+            Self::Waker => HAS_WAKER,
         }
     }
 }
@@ -181,7 +140,7 @@ impl Snapshot {
 
     /// Whether somebody beside the entries of its list waits for it to end.
     pub(crate) const fn has_waits(self) -> bool {
-        self.0 & (HAS_SLEEPERS | HAS_CHANNEL) != 0
+        self.0 & (HAS_SLEEPERS | HAS_CHANNEL | HAS_WAKER) != 0
     }
 
     pub(crate) const fn is_propagated(self) -> bool {
@@ -233,6 +192,7 @@ impl fmt::Debug for Snapshot {
             (HAS_ENTRIES, "entries"),
             (HAS_SLEEPERS, "sleepers"),
             (HAS_CHANNEL, "channel"),
+            (HAS_WAKER, "waker"),
             (PROPAGATED, "propagated"),
             (HELD, "held"),
             (LISTED, "listed"),
@@ -301,8 +261,8 @@ impl State {
     /// Says that something was installed or is about to be, and answers with a word that has the bit: DONE in it means
     /// 'do it yourself'. Not DONE means that whoever ends the entry will see the bit, for both are on this one word.
     ///
-    /// The bit is never cleared, so a word that shows it is as good as setting it, and the state line of a hot root is
-    /// only read.
+    /// A bit of several is never cleared, so a word that shows it is as good as setting it, and the state line of a hot
+    /// root is only read. That of a waker is its one owner's to set.
     ///
     /// ORDERING: Acquire as in `load`; Release so that who ends the entry sees what was installed.
     #[inline]
@@ -313,6 +273,14 @@ impl State {
         }
         let before = self.0.fetch_or(what.bit(), Ordering::AcqRel);
         Snapshot(before | what.bit())
+    }
+
+    /// Takes the announcement of a waker back; `false`: whoever ended the entry has that waker.
+    ///
+    /// ORDERING: Acquire, so that what the caller does to the waker's cell then comes after what it saw; whoever ends the entry
+    /// from here on leaves the cell alone.
+    pub(crate) fn withdraw_waker(&self) -> bool {
+        !Snapshot(self.0.fetch_and(!HAS_WAKER, Ordering::AcqRel)).is_done()
     }
 
     /// Ends the entry, if it has not ended: `Ok` with the word before for the one who does, `Err` with the word for

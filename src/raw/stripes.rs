@@ -1,8 +1,9 @@
 //! Stripes of a hot node: hidden branches, about one a core, so that children of one root do not meet on one line.
 //!
 //! A stripe is a list and a count of its own, padded; it counts once on its node, as the handles do on it, so its
-//! zero is not propagated while the node has handles. The array is installed once, by CAS from empty, and CLOSED in
-//! its word keeps a node that is done from getting one.
+//! zero is not propagated while the node has handles. The array is installed once, by CAS from empty, by an owner of the
+//! node's own list: so where that was closed with nobody owning it, none is installed any more. Else CLOSED in the word
+//! keeps a node that is done from getting one.
 //!
 //! Called by `tree`, `walk` and `bury`.
 
@@ -118,54 +119,44 @@ impl StripesWord {
         })
     }
 
-    /// Keeps stripes from being installed from now on, and answers with those there are.
+    /// Keeps stripes from being installed from now on, and answers with those there are. `settled`: the node's own list was
+    /// closed when nobody owned it, and the caller has seen that.
     ///
-    /// ORDERING: Acquire as in `get`.
-    pub(crate) fn close(&self) -> Option<Stripes> {
+    /// ORDERING: Acquire as in `get`. Where settled, the owner who installed them let go before the list was closed.
+    #[inline]
+    pub(crate) fn close(&self, settled: bool) -> Option<Stripes> {
         let word = self.0.load(Ordering::Acquire);
-        if word & CLOSED != 0 {
+        if settled || word & CLOSED != 0 {
             return Self::decode(word);
         }
         Self::decode(self.0.fetch_or(CLOSED, Ordering::AcqRel))
     }
 
-    /// Makes `count` stripes for `node`, a power of two, and installs them, unless there are some or the word is
-    /// closed. Allocates. `register` is told before they can be seen, `unregister` if they are not installed.
-    pub(crate) fn install(
-        &self,
-        node: *mut Node,
-        count: usize,
-        register: impl FnOnce(usize),
-        unregister: impl FnOnce(usize),
-    ) {
-        if self.0.load(Ordering::Relaxed) != 0 {
-            return;
-        }
-        debug_assert!(count.is_power_of_two() && count <= tuning::STRIPES_MAX);
-        let made: Box<[CachePadded<Stripe>]> = (0..count)
-            .map(|index| {
-                CachePadded::new(Stripe {
-                    branch: Branch::new(),
-                    node,
-                    index,
-                    alive: Alive::new(),
-                })
-            })
-            .collect();
-        register(count);
-        let stripes = Stripes {
-            first: Box::into_raw(made).cast(),
-            shift: count.ilog2(),
-        };
+    /// `false`: there are some, or the word is closed. By an owner of the node's own list.
+    pub(crate) fn install(&self, stripes: Stripes) -> bool {
         // ORDERING: Release publishes the stripes to `get`.
-        let installed =
-            self.0
-                .compare_exchange(0, stripes.encode(), Ordering::AcqRel, Ordering::Relaxed);
-        if installed.is_err() {
-            unregister(count);
-            // SAFETY: made above and seen by nobody.
-            unsafe { free(stripes) };
-        }
+        self.0
+            .compare_exchange(0, stripes.encode(), Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+}
+
+/// `count` stripes for `node`, a power of two. Allocates.
+pub(crate) fn make(node: *mut Node, count: usize) -> Stripes {
+    debug_assert!(count.is_power_of_two() && count <= tuning::STRIPES_MAX);
+    let made: Box<[CachePadded<Stripe>]> = (0..count)
+        .map(|index| {
+            CachePadded::new(Stripe {
+                branch: Branch::new(),
+                node,
+                index,
+                alive: Alive::new(),
+            })
+        })
+        .collect();
+    Stripes {
+        first: Box::into_raw(made).cast(),
+        shift: count.ilog2(),
     }
 }
 
@@ -183,6 +174,6 @@ pub(crate) unsafe fn free(stripes: Stripes) {
         stripe.alive.end();
     }
     let array = ptr::slice_from_raw_parts_mut(stripes.first, stripes.count());
-    // SAFETY: made from a box of this length in `install`.
+    // SAFETY: made from a box of this length in `make`.
     drop(unsafe { Box::from_raw(array) });
 }

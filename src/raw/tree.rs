@@ -9,11 +9,12 @@ use super::list::{Branch, Closed};
 use super::node::{Link, Node, Timed};
 use super::slot::Filled;
 use super::state::{Announce, CauseAt, End, Pins, Released, State};
-use super::stripes::{Stripe, Stripes};
+use super::stripes::{self, Stripe, Stripes};
 use super::time::Time;
 use crate::cause::Cause;
 use crate::error::Error;
 use crate::local;
+use crate::tuning;
 
 /// What a node is to be, beside its place in the tree.
 #[derive(Clone, Copy, Debug)]
@@ -184,7 +185,7 @@ pub(crate) unsafe fn register(at: Parent) {
     }
 }
 
-/// Gives a node stripes, once.
+/// Gives a node stripes, once; not where its list is owned just now, or closed.
 ///
 /// # Safety
 ///
@@ -193,15 +194,25 @@ pub(crate) unsafe fn register(at: Parent) {
 pub(crate) unsafe fn inflate(node: *mut Node) {
     // SAFETY: the caller's promise.
     let this = unsafe { Node::at(node) };
-    this.stripes.install(
-        node,
-        local::stripes(),
-        |count| this.branch.register(count),
-        |count| {
-            // The handles' registration is still there: not the last.
-            let _ = this.branch.unregister(count);
-        },
-    );
+    if this.stripes.get().is_some() {
+        return;
+    }
+    let count = local::stripes();
+    // Not while the list is owned: the allocator is not ours (R9).
+    let made = stripes::make(node, count);
+    // Before they can be seen.
+    this.branch.register(count);
+    let mut installed = false;
+    let limbo = this
+        .branch
+        .while_owned(|| installed = this.stripes.install(made));
+    if !installed {
+        // The handles' registration is still there: not the last.
+        let _ = this.branch.unregister(count);
+        // SAFETY: made above and seen by nobody.
+        unsafe { stripes::free(made) };
+    }
+    bury::reclaim_limbo(limbo);
 }
 
 /// Gives up a handle. Lock-free; the last one sees the node off.
@@ -299,8 +310,8 @@ unsafe fn own_cause(node: *mut Node, error: Error) -> Cause {
     }
 }
 
-/// How many children, links and callbacks, not done, are registered with a node. Walks, and tidies; where another thread is at
-/// that, the answer is a count of registrations, waits among them.
+/// How many children, links and callbacks, not done, are registered with a node. Walks, and tidies; where another thread
+/// stays at that for [`tuning::COUNT_TRIES`] looks, the answer is a count of registrations, waits among them.
 ///
 /// # Safety
 ///
@@ -326,7 +337,7 @@ pub(crate) unsafe fn child_count(node: *mut Node) -> usize {
 
 /// `own`: the registrations of the branch that stand for no entry.
 fn count_in(branch: &Branch, own: usize) -> usize {
-    match branch.count(counts) {
+    match (0..tuning::COUNT_TRIES).find_map(|_| branch.count(counts)) {
         Some((count, limbo)) => {
             bury::reclaim_limbo(limbo);
             count

@@ -9,9 +9,10 @@ use super::node::{Node, Timed, Waiter};
 use super::time::Time;
 use super::timers::{self, Due};
 use super::turn::fire;
+use super::waker::Left;
 use super::{merge, tree, waits};
 use crate::error::Error;
-use crate::sync::{AtomicWaker, contain, futex};
+use crate::sync::{contain, futex};
 use std::collections::HashSet;
 use std::task::Waker;
 use std::time::Duration;
@@ -21,37 +22,7 @@ use std::{ptr, thread};
 #[derive(Debug)]
 pub(crate) struct Waiting {
     waiter: usize,
-    slot: WakerSlot,
-}
-
-/// What is known of a waiter's waker slot by the one who fills it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WakerSlot {
-    Empty,
-    Filled,
-    /// The clone of a waker panicked inside: it takes none any more.
-    Broken,
-}
-
-impl WakerSlot {
-    /// See [`Waiting::register`]. `is_done`: whether the waker need not be left any more.
-    fn leave(&mut self, slot: &AtomicWaker, waker: &Waker, is_done: impl Fn() -> bool) -> bool {
-        if *self == Self::Broken {
-            return false;
-        }
-        if *self == Self::Filled {
-            // First out with the old one: a panic of its drop inside the slot would break that.
-            let old = slot.take();
-            contain(|| drop(old));
-        }
-        *self = Self::Filled;
-        // A cancel that is just taking the waker leaves it to this call to wake it: that panic is contained too.
-        let left = contain(|| slot.register(waker)) || is_done();
-        if !left {
-            *self = Self::Broken;
-        }
-        left
-    }
+    left: Left,
 }
 
 impl Waiting {
@@ -62,7 +33,7 @@ impl Waiting {
         let waiter = unsafe { waits::install(node) }?;
         Some(Self {
             waiter: waiter.expose_provenance(),
-            slot: WakerSlot::Empty,
+            left: Left::Nothing,
         })
     }
 
@@ -76,22 +47,24 @@ impl Waiting {
         unsafe { waits::node_of(self.waiter()).and_then(|node| tree::err(node)) }
     }
 
-    /// Leaves a waker, in place of one left before. Look after, not before. `false`: it could not be cloned, and the
-    /// slot is of no more use.
-    pub(crate) fn register(&mut self, waker: &Waker) -> bool {
+    /// Leaves a waker, in place of one left before, unless that is the same. Look after, not before.
+    ///
+    /// # Panics
+    ///
+    /// If cloning it does; nothing has changed then.
+    #[inline]
+    pub(crate) fn register(&mut self, waker: &Waker) {
         // SAFETY: HELD is ours.
-        let slot = &unsafe { Waiter::at(self.waiter()) }.waker;
-        let mut state = self.slot;
-        let left = state.leave(slot, waker, || self.err().is_some());
-        self.slot = state;
-        left
+        let this = unsafe { Waiter::at(self.waiter()) };
+        // SAFETY: `self` is who polls it.
+        unsafe { self.left.leave(this.entry().state(), &this.waker, waker) };
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
         // SAFETY: HELD is ours, and given up here.
-        unsafe { waits::remove(self.waiter(), self.slot == WakerSlot::Filled) };
+        unsafe { waits::remove(self.waiter(), self.left) };
     }
 }
 
@@ -99,7 +72,7 @@ impl Drop for Waiting {
 #[derive(Debug)]
 pub(crate) struct Sleeping {
     node: Handle,
-    slot: WakerSlot,
+    left: Left,
 }
 
 impl Sleeping {
@@ -110,7 +83,7 @@ impl Sleeping {
         Self {
             // SAFETY: the node's one handle is ours.
             node: unsafe { Handle::from_node(node) },
-            slot: WakerSlot::Empty,
+            left: Left::Nothing,
         }
     }
 
@@ -122,31 +95,32 @@ impl Sleeping {
         })
     }
 
-    fn waker(&self) -> Option<&AtomicWaker> {
+    fn timed(&self) -> Option<&Timed> {
         let node = self.node.node()?;
         // SAFETY: `self` has a handle of the node, whose kind is a timed one.
-        Some(&unsafe { Timed::at(node.cast()) }.waker)
+        Some(unsafe { Timed::at(node.cast()) })
     }
 
     /// As [`Waiting::register`].
-    pub(crate) fn register(&mut self, waker: &Waker) -> bool {
-        let mut state = self.slot;
-        let left = self
-            .waker()
-            .is_some_and(|slot| state.leave(slot, waker, || self.node.is_done()));
-        self.slot = state;
-        left
+    pub(crate) fn register(&mut self, waker: &Waker) {
+        let mut left = self.left;
+        if let Some(this) = self.timed() {
+            // SAFETY: `self` is who polls it.
+            unsafe { left.leave(this.node().state(), &this.waker, waker) };
+        }
+        self.left = left;
     }
 }
 
 impl Drop for Sleeping {
     fn drop(&mut self) {
-        if self.slot == WakerSlot::Filled
-            && let Some(slot) = self.waker()
-        {
-            let waker = slot.take();
+        let mut left = self.left;
+        if let Some(this) = self.timed() {
+            // SAFETY: `self` is who polls it.
+            let waker = unsafe { left.take_back(this.node().state(), &this.waker) };
             contain(|| drop(waker));
         }
+        self.left = left;
     }
 }
 

@@ -11,6 +11,7 @@ use super::entry::{Entry, Kind};
 use super::node::{Node, Timed, Waiter};
 use super::state::{Announce, Snapshot};
 use super::tree;
+use super::waker::Left;
 use super::walk::Ended;
 use crate::sync::{Channel, contain, futex};
 
@@ -20,18 +21,19 @@ pub(crate) fn tell(mut ended: Ended<'_>) {
     while let Some(entry) = ended.won.pop() {
         // SAFETY: pinned by a closed list below that handle, or that node itself.
         let this = unsafe { Entry::at(entry) };
-        let waker = match this.kind() {
-            // SAFETY: as above.
-            Kind::Waiter => unsafe { Waiter::at(entry.cast()) }.waker.take(),
-            // SAFETY: as above.
-            Kind::Sleep => unsafe { Timed::at(entry.cast()) }.waker.take(),
-            _ => None,
-        };
-        if let Some(waker) = waker {
-            contain(|| waker.wake());
-        }
         match this.kind() {
-            Kind::Waiter => continue,
+            Kind::Waiter => {
+                // SAFETY: as above; it is on the chain because whoever ended it saw its waker announced.
+                let waker = unsafe { Waiter::at(entry.cast()).waker.take() };
+                contain(|| waker.wake());
+                continue;
+            }
+            Kind::Sleep => {
+                // SAFETY: as of a waiter: nothing else is ever announced on it.
+                let waker = unsafe { Timed::at(entry.cast()).waker.take() };
+                contain(|| waker.wake());
+                continue;
+            }
             Kind::Callback => {
                 // SAFETY: who ended a callback passes its HELD on.
                 unsafe { callbacks::hand_over(entry.cast()) };
@@ -78,19 +80,34 @@ pub(crate) unsafe fn install(node: *mut Node) -> Option<*mut Waiter> {
     }
 }
 
-/// Takes a waiter record away, with the waker it may have. Lock-free; drops the waker, a panic contained.
+/// Takes a waiter record away, with the waker that was left there. Lock-free; drops the waker, a panic contained.
 ///
 /// # Safety
 ///
-/// HELD is the caller's, and gone with this call.
-pub(crate) unsafe fn remove(waiter: *mut Waiter, has_waker: bool) {
-    if has_waker {
-        // SAFETY: the caller's promise.
-        let waker = unsafe { Waiter::at(waiter) }.waker.take();
-        contain(|| drop(waker));
-    }
+/// HELD is the caller's, and gone with this call; `left` is what it knows of the waker.
+pub(crate) unsafe fn remove(waiter: *mut Waiter, mut left: Left) {
     // SAFETY: the caller's promise.
-    unsafe { bury::bury_alone(waiter.cast(), Kind::Waiter) };
+    let this = unsafe { Waiter::at(waiter) };
+    let (state, cell) = (this.entry().state(), &this.waker);
+    // SAFETY: the caller's promise, here and below: this is its one burial.
+    let waker = match unsafe { bury::unlink_alone(waiter.cast(), Kind::Waiter) } {
+        Ok(unlinked) => {
+            // It is off an open list: no walk has come to it, and none will.
+            // SAFETY: as above.
+            let waker = (left == Left::Waker).then(|| unsafe { left.take(cell) });
+            // SAFETY: unlinked.
+            unsafe { bury::free_alone(waiter.cast(), Kind::Waiter, unlinked) };
+            waker
+        }
+        Err(pins) => {
+            // SAFETY: as above.
+            let waker = unsafe { left.take_back(state, cell) };
+            // SAFETY: let go, to these pins.
+            unsafe { bury::bury_any(waiter.cast(), pins) };
+            waker
+        }
+    };
+    contain(|| drop(waker));
 }
 
 /// The node a waiter waits on, kept by the waiter's registration.

@@ -165,7 +165,7 @@ impl Walk {
                 let kind = this.entry().kind();
                 self.ended += 1;
                 self.contexts += usize::from(kind.is_context());
-                if kind.is_sleep() || before.has_waits() {
+                if before.has_waits() {
                     // SAFETY: pinned; who ended it has its `won` word.
                     unsafe { self.won.push(node.cast()) };
                 }
@@ -202,7 +202,8 @@ impl Walk {
                 ParentRef::Background | ParentRef::Todo => return,
                 ParentRef::Node(node) => {
                     // SAFETY: pinned by what we came through.
-                    let stripes = unsafe { Node::at(node) }.stripes.close();
+                    let this = unsafe { Node::at(node) };
+                    let stripes = this.stripes.close(this.branch.was_closed_free());
                     // SAFETY: the node keeps its stripes.
                     (node, stripes.map(|stripes| unsafe { stripes.get(0) }))
                 }
@@ -258,7 +259,8 @@ impl Walk {
         let end = unsafe { Node::at(parent) }.state().load().inherited()?;
         match this.kind() {
             Kind::Waiter | Kind::Callback => {
-                if this.state().end(end).is_ok() {
+                let ended = this.state().end(end);
+                if ended.is_ok_and(|before| this.kind() == Kind::Callback || before.has_waits()) {
                     // SAFETY: pinned; who ended it has its `won` word.
                     unsafe { self.won.push(entry) };
                 }

@@ -1,8 +1,8 @@
 //! What a caller may do though nobody should: it costs the caller what it must, and nobody else anything.
 
 use crate::common::{
-    Drops, Reason, Waiter, Wakes, assert_canceled, assert_live, in_time, poll, reason, scaled,
-    when_told,
+    Drops, Reason, Waiter, Wakes, assert_canceled, assert_live, in_time, poll, poll_pinned, reason,
+    scaled, when_told,
 };
 use crossbeam_channel::TryRecvError;
 use ripcord::{CancelGuard, CancelHandle, Cause, Context, Done, Error};
@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, RawWaker, RawWakerVTable, Wake, Waker};
+use std::time::Duration;
 
 const READY: Poll<Error> = Poll::Ready(Error::Canceled);
 
@@ -554,7 +555,7 @@ fn a_waker_whose_clone_panics_is_its_pollers_own_problem() {
 }
 
 #[test]
-fn a_waker_whose_second_clone_panics_is_not_taken_for_one_that_will_be_called() {
+fn a_waker_is_cloned_once_and_one_whose_clone_panics_leaves_the_one_before() {
     static CLONES: AtomicUsize = AtomicUsize::new(0);
     static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, |_| {}, |_| {}, |_| {});
     fn clone(data: *const ()) -> RawWaker {
@@ -566,18 +567,36 @@ fn a_waker_whose_second_clone_panics_is_not_taken_for_one_that_will_be_called() 
     let waker = unsafe { Waker::new(std::ptr::null(), &VTABLE) };
 
     let (ctx, guard) = Context::background().with_cancel();
-    let neighbour = Waiter::on(&ctx);
     let mut done = ctx.done();
-    let polled = catch_unwind(AssertUnwindSafe(|| poll(&mut done, &waker)));
-    assert!(polled.is_err(), "pending would be for ever");
-    let polled = catch_unwind(AssertUnwindSafe(|| poll(&mut done, Waker::noop())));
-    assert!(
-        polled.is_err(),
-        "with a good waker too: its place is spoilt"
+    let mut sleep = ctx.sleep(Duration::from_secs(3_600));
+    assert_eq!(poll(&mut done, &waker), Poll::Pending);
+    assert_eq!(poll(&mut done, &waker), Poll::Pending);
+    assert_eq!(CLONES.load(Ordering::SeqCst), 1);
+
+    let mut waiter = Waiter::on(&ctx);
+    assert_eq!(waiter.poll(), Poll::Pending);
+    let wakes = Arc::new(Wakes::default());
+    assert_eq!(
+        poll_pinned(&mut sleep, &Arc::clone(&wakes).into()),
+        Poll::Pending
     );
+    for polled in [
+        catch_unwind(AssertUnwindSafe(|| {
+            poll(&mut waiter.done, &waker).is_ready()
+        })),
+        catch_unwind(AssertUnwindSafe(|| {
+            poll_pinned(&mut sleep, &waker).is_ready()
+        })),
+    ] {
+        assert!(polled.is_err(), "pending would be for ever");
+    }
     guard.cancel();
-    assert_eq!(neighbour.wakes(), 1);
+    assert_eq!((waiter.wakes(), wakes.count()), (1, 1));
     assert_eq!(poll(&mut done, Waker::noop()), READY);
+    assert_eq!(
+        poll_pinned(&mut sleep, Waker::noop()),
+        Poll::Ready(Err(Error::Canceled))
+    );
 }
 
 #[test]

@@ -610,3 +610,24 @@ fn a_live_hot_root_goes_from_its_parent_when_children_and_handles_go_together() 
         });
     }
 }
+
+/// Not one that is done is counted, but where the thread that drops was stopped in the middle of it.
+#[test]
+fn a_count_beside_drops_counts_nothing_that_is_done() {
+    in_time(|| {
+        let (mut counts, mut wrong) = (0, 0);
+        for _ in 0..scaled(20) {
+            let (root, _guard) = Context::background().with_cancel();
+            let mut ended: Vec<_> = (0..3_000).map(|_| root.with_cancel()).collect();
+            ended.iter().for_each(|(_, guard)| guard.cancel());
+            Rng::new(counts).shuffle(&mut ended);
+            let dropper = std::thread::spawn(move || drop(ended));
+            while !dropper.is_finished() {
+                counts += 1;
+                wrong += usize::from(root.child_count() > 0);
+            }
+            assert_eq!(root.child_count(), 0);
+        }
+        assert!(wrong <= 2 + counts as usize / 20, "{wrong} of {counts}");
+    });
+}

@@ -47,27 +47,38 @@ impl Branch {
                         return false;
                     }
                 }
-                (_, false) => return self.registered.fetch_sub(1, Ordering::AcqRel) == 1,
+                // Of one, where none was in the head, that is the caller's: so nobody else is left to change it, nor a
+                // handle to push by. ORDERING: Acquire pairs with the others' release.
+                (_, false) => {
+                    return self.registered.load(Ordering::Acquire) == 1
+                        || self.registered.fetch_sub(1, Ordering::AcqRel) == 1;
+                }
             }
         }
     }
 
     /// Gives the registration of the handles back, when the last of them is gone; `true`: the node has ended. From now
     /// on `registered` is the whole count.
+    ///
+    /// Of what is moved from the head one stays in the place of the handles' own.
     pub(crate) fn orphan(&self) -> bool {
         self.alive.check();
         loop {
             let head = self.head.load();
-            let references = head.references();
-            if references == 0 {
+            let Some(moved) = head.references().checked_sub(1) else {
                 // Nobody pushes any more, so what is registered now is all; if that is the handles' own, nobody else
                 // can change it. ORDERING: Acquire pairs with `release`.
                 return self.registered.load(Ordering::Acquire) == 1
                     || self.registered.fetch_sub(1, Ordering::AcqRel) == 1;
+            };
+            if moved > 0 {
+                self.registered.fetch_add(moved, Ordering::Relaxed);
             }
-            self.registered.fetch_add(references, Ordering::Relaxed);
-            if self.head.change(head, head.with_references(0)).is_err() {
-                self.registered.fetch_sub(references, Ordering::Relaxed);
+            if self.head.change(head, head.with_references(0)).is_ok() {
+                return false;
+            }
+            if moved > 0 {
+                self.registered.fetch_sub(moved, Ordering::Relaxed);
             }
         }
     }
