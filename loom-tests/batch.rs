@@ -168,3 +168,26 @@ fn a_count_while_a_batch_is_let_go_counts_no_more_than_there_were() {
         assert_tidy(&parent);
     });
 }
+
+#[test]
+fn a_batch_that_was_let_go_is_not_counted() {
+    model(
+        "count after a batch was let go beside another count",
+        3,
+        20,
+        || {
+            let parent = root();
+            let sibling = child(&parent);
+            let (node, children) = parent.derive_batch(2, 0);
+            let children: Vec<_> = children.collect();
+            let counter = thread::spawn({
+                let parent = parent.clone();
+                move || parent.child_count()
+            });
+            node.let_go_of_batch(children.into_iter());
+            drop(sibling);
+            let _ = counter.join().unwrap();
+            assert_eq!(parent.child_count(), 0);
+        },
+    );
+}

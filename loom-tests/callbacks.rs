@@ -203,3 +203,18 @@ fn a_callback_stopped_while_its_deadline_fires_is_stopped_or_runs() {
         fate.assert(usize::from(!stopped));
     });
 }
+
+#[test]
+fn a_callback_of_a_context_that_is_done_is_not_stopped() {
+    model("stop of a done context's callback", 3, 20, || {
+        let node = root();
+        let (registered, fate) = registered(&node);
+        let other = cancelling(node.clone());
+        let was_done = node.is_done();
+        let stopped = registered.stop();
+        other.join().unwrap();
+        callbacks().dispatch(Ours::run);
+        assert!(!(was_done && stopped), "done, then stopped");
+        fate.assert(usize::from(!stopped));
+    });
+}

@@ -3,8 +3,10 @@
 
 use crate::raw::callbacks::Queue;
 use crate::raw::core::Core;
+use crate::raw::drive::Drive;
 use crate::raw::pool::{Block, Depot, Magazine};
-use crate::sync::{AtomicUsize, Ordering};
+use crate::raw::turn::upper;
+use crate::sync::{AtomicUsize, Channel, Ordering};
 use crate::tuning;
 use std::alloc::Layout;
 use std::cell::{Cell, RefCell};
@@ -23,11 +25,17 @@ const CLASSES: usize = tuning::BLOCKS.len();
 
 loom::lazy_static! {
     static ref KEYS: AtomicUsize = AtomicUsize::new(0);
-    /// Of each class, one slot and the hint.
-    static ref DEPOTS: [[AtomicUsize; 2]; CLASSES] =
+    /// Of each class, one slot, what is loose, and the hint.
+    static ref DEPOTS: [[AtomicUsize; 3]; CLASSES] =
         std::array::from_fn(|_| std::array::from_fn(|_| AtomicUsize::new(0)));
-    static ref GLOBAL: Core = Core::threaded("models", |_, _| ());
+    static ref GLOBAL: Core = Core::new(Drive::Thread("models".into()), upper(|_, _| ()));
     static ref CALLBACKS: Queue = Queue::new();
+    static ref DISCONNECTED: Channel = {
+        let channel = Channel::new();
+        // SAFETY: the one call for it.
+        unsafe { channel.disconnect() };
+        channel
+    };
 }
 
 const fn layout(class: usize) -> Layout {
@@ -47,9 +55,9 @@ pub(crate) fn reset(reuse: bool) {
 }
 
 fn depot(class: usize) -> Depot<'static> {
-    let depots: &'static [[AtomicUsize; 2]; CLASSES] = &DEPOTS;
-    let [slot, hint] = &depots[class];
-    Depot::new(std::slice::from_ref(slot), hint)
+    let depots: &'static [[AtomicUsize; 3]; CLASSES] = &DEPOTS;
+    let [slot, loose, hint] = &depots[class];
+    Depot::new(std::slice::from_ref(slot), loose, hint)
 }
 
 pub(crate) fn allocate(class: usize) -> Block {
@@ -67,7 +75,7 @@ pub(crate) unsafe fn free(class: usize, block: Block) {
         let mut magazine = Magazine::EMPTY;
         // SAFETY: the caller's promise.
         unsafe { magazine.put(block) };
-        drop(depot(class).put(magazine));
+        let _no_room = depot(class).put(magazine);
     }
 }
 
@@ -78,6 +86,10 @@ pub(crate) fn global() -> &'static Core {
 
 pub(crate) fn callbacks() -> &'static Queue {
     &CALLBACKS
+}
+
+pub(crate) fn disconnected() -> &'static Channel {
+    &DISCONNECTED
 }
 
 /// Chooses the calling thread's stripe.

@@ -25,9 +25,13 @@ fn magazine(blocks: usize) -> Magazine {
     magazine
 }
 
-/// Two slots and the hint.
-fn depot(words: &[AtomicUsize; 3]) -> Depot<'_> {
-    Depot::new(&words[..2], &words[2])
+/// Two slots, what is loose, and the hint.
+fn words() -> Arc<[AtomicUsize; 4]> {
+    Arc::new(std::array::from_fn(|_| AtomicUsize::new(0)))
+}
+
+fn depot(words: &[AtomicUsize; 4]) -> Depot<'_> {
+    Depot::new(&words[..2], &words[2], &words[3])
 }
 
 fn empty(magazine: Magazine) -> Vec<usize> {
@@ -37,37 +41,39 @@ fn empty(magazine: Magazine) -> Vec<usize> {
 
 #[test]
 fn a_magazine_goes_through_the_depot_whole_and_to_one_taker() {
-    model("depot", 3, 60, || {
-        let slots = Arc::new([
-            AtomicUsize::new(0),
-            AtomicUsize::new(0),
-            AtomicUsize::new(0),
-        ]);
-        let takers: Vec<_> = (0..2)
-            .map(|_| {
-                let slots = Arc::clone(&slots);
-                thread::spawn(move || {
-                    let depot = depot(&slots);
-                    let back = depot.put(magazine(2)).err();
-                    let taken = depot.take();
-                    [back, taken]
-                        .into_iter()
-                        .flatten()
-                        .flat_map(empty)
-                        .collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        let mut blocks: Vec<_> = takers
-            .into_iter()
-            .flat_map(|taker| taker.join().unwrap())
-            .collect();
-        let depot = depot(&slots);
-        while let Some(magazine) = depot.take() {
-            blocks.extend(empty(magazine));
-        }
-        assert_eq!(blocks.len(), 4, "a block was lost or given out twice");
+    model("depot", 3, 60, || each_block_once(2));
+}
+
+#[test]
+fn what_is_loose_is_filled_up_and_no_block_of_it_lost() {
+    model("depot of magazines that are not full", 3, 60, || {
+        each_block_once(1)
     });
+}
+
+/// Two that each leave so many blocks and take some.
+fn each_block_once(blocks: usize) {
+    let slots = words();
+    let takers: Vec<_> = (0..2)
+        .map(|_| {
+            let slots = Arc::clone(&slots);
+            thread::spawn(move || {
+                let depot = depot(&slots);
+                let back = depot.put(magazine(blocks));
+                let all = back.into_iter().chain(depot.take());
+                all.flat_map(empty).collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let mut all: Vec<_> = takers
+        .into_iter()
+        .flat_map(|taker| taker.join().unwrap())
+        .collect();
+    let depot = depot(&slots);
+    while let Some(magazine) = depot.take() {
+        all.extend(empty(magazine));
+    }
+    assert_eq!(all.len(), 2 * blocks, "a block was lost or given out twice");
 }
 
 /// A block with a word that loom watches.
@@ -80,11 +86,7 @@ struct Watched {
 #[test]
 fn a_block_is_handed_on_with_all_that_was_done_to_it() {
     model("use of a block after another's", 3, 4, || {
-        let slots = Arc::new([
-            AtomicUsize::new(0),
-            AtomicUsize::new(0),
-            AtomicUsize::new(0),
-        ]);
+        let slots = words();
         let other = thread::spawn({
             let slots = Arc::clone(&slots);
             move || {
@@ -95,7 +97,10 @@ fn a_block_is_handed_on_with_all_that_was_done_to_it() {
                 let mut magazine = Magazine::EMPTY;
                 // SAFETY: made for this; only its first two words are written.
                 unsafe { magazine.put(Box::into_raw(watched).cast()) };
-                depot(&slots).put(magazine).is_ok()
+                depot(&slots)
+                    .put(magazine)
+                    .iter()
+                    .all(|left| left.len() == 0)
             }
         });
         let free = |mut magazine: Magazine| {

@@ -642,3 +642,53 @@ fn an_engine_reached_again_after_its_last_handle_ends_once() {
         drop(timers);
     });
 }
+
+/// What stays in the nursery is not to be seen in the middle of a collection, and so twice in a row.
+#[test]
+fn two_turns_hide_no_deadline_from_the_loop() {
+    model("next timeout against two turns", 2, 100, || {
+        let (engine, timers, wakes) = driven();
+        let far = timed(&engine, 40);
+        drop(timed(&engine, 8));
+        let other = thread::spawn({
+            let engine = engine.clone();
+            move || {
+                turn(engine.core());
+                drop(timed(&engine, 8));
+                turn(engine.core());
+            }
+        });
+        let told = timers.next_timeout();
+        other.join().unwrap();
+        assert!(
+            told.is_some_and(|told| told <= nanos(40)) || wakes.load(Ordering::Relaxed) > 0,
+            "the loop sleeps past a deadline: told {told:?}"
+        );
+        drop(far);
+    });
+}
+
+/// Armed after the shutdown has collected, by one that had looked before it.
+#[test]
+fn a_loop_stopped_inside_next_timeout_keeps_no_arm_from_its_end() {
+    model("arm against shutdown beside a look", 2, 100, || {
+        let (engine, timers, _wakes) = driven();
+        let first = timed(&engine, 20);
+        let stopped = thread::spawn({
+            let engine = engine.clone();
+            move || {
+                let _ = engine.core().publish_next_wake();
+                engine
+            }
+        });
+        let other = thread::spawn(move || {
+            timers.shut_down();
+            timers
+        });
+        let node = timed(&engine, 30);
+        let _timers = other.join().unwrap();
+        let _engine = stopped.join().unwrap();
+        assert!(first.is_done());
+        assert!(node.is_done(), "live, and nothing will end it");
+    });
+}

@@ -2,6 +2,8 @@
 
 /// Loom's types are larger than the machine's.
 pub(crate) const BLOCKS: [usize; 2] = [1024, 1536];
+/// One block is less than a magazine.
+pub(crate) const MAGAZINE: usize = 2;
 /// Two pushes, and the third writes back-links.
 pub(crate) const INDEX_AT: usize = 2;
 /// An owner that was handed two entries puts one back.

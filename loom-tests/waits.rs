@@ -599,3 +599,21 @@ fn a_sleep_under_another_engines_deadline_keeps_its_own_time() {
         drop((sleeping, node, first, second, one, two, timers_two));
     });
 }
+
+/// Who asks for the channel of a context that is done keeps nobody from being told of its end.
+#[test]
+fn a_cancel_returns_with_the_channel_disconnected_whoever_asks_for_it() {
+    model("channel asked for against the telling", 3, 5, || {
+        let node = root();
+        let channel = node.channel().expect("it is a node");
+        let other = thread::spawn({
+            let node = node.clone();
+            move || {
+                node.channel();
+            }
+        });
+        cancel(&node);
+        assert!(channel.is_disconnected());
+        other.join().unwrap();
+    });
+}

@@ -10,9 +10,11 @@
 use crate::monitor;
 use crate::raw::callbacks::Queue;
 use crate::raw::core::Core;
+use crate::raw::drive::Drive;
 use crate::raw::head::ADDRESS_BITS;
 use crate::raw::pool::{Block, Depot, Magazine};
-use crate::sync::{AtomicUsize, Ordering};
+use crate::raw::turn::upper;
+use crate::sync::{AtomicUsize, Channel, Ordering};
 use crate::tuning;
 use std::alloc::{Layout, handle_alloc_error};
 use std::cell::UnsafeCell;
@@ -22,6 +24,7 @@ const CLASSES: usize = tuning::BLOCKS.len();
 
 static SLOTS: [[AtomicUsize; tuning::DEPOT]; CLASSES] =
     [const { [const { AtomicUsize::new(0) }; tuning::DEPOT] }; CLASSES];
+static LOOSE: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
 static MAGAZINES: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
 /// Blocks in the depot.
 static STOCKED: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
@@ -32,7 +35,7 @@ static STRIPES: AtomicUsize = AtomicUsize::new(0);
 static KEYS: AtomicUsize = AtomicUsize::new(0);
 
 fn depot(class: usize) -> Depot<'static> {
-    Depot::new(&SLOTS[class], &MAGAZINES[class])
+    Depot::new(&SLOTS[class], &LOOSE[class], &MAGAZINES[class])
 }
 
 const LAYOUTS: [Layout; CLASSES] = [layout(tuning::BLOCKS[0]), layout(tuning::BLOCKS[1])];
@@ -221,10 +224,9 @@ unsafe fn free_one(class: usize, block: Block) {
 /// Leaves a magazine to the depot, or its blocks to the allocator.
 fn give(class: usize, magazine: Magazine) {
     // Before they can be taken from there.
-    let blocks = magazine.len();
-    STOCKED[class].fetch_add(blocks, Ordering::Relaxed);
-    if let Err(magazine) = depot(class).put(magazine) {
-        STOCKED[class].fetch_sub(blocks, Ordering::Relaxed);
+    STOCKED[class].fetch_add(magazine.len(), Ordering::Relaxed);
+    for magazine in depot(class).put(magazine) {
+        STOCKED[class].fetch_sub(magazine.len(), Ordering::Relaxed);
         free_all(class, magazine);
     }
 }
@@ -312,13 +314,29 @@ pub(crate) fn trim(class: usize) -> usize {
 #[inline]
 pub(crate) fn global() -> &'static Core {
     static GLOBAL: AtomicUsize = AtomicUsize::new(0);
-    leaked(&GLOBAL, || Core::threaded("ripcord-timers", monitor::ended))
+    leaked(&GLOBAL, || {
+        Core::new(
+            Drive::Thread("ripcord-timers".into()),
+            upper(monitor::ended),
+        )
+    })
 }
 
 /// What is to be run by callback threads, made by whoever first asks. Lock-free; allocates then.
 pub(crate) fn callbacks() -> &'static Queue {
     static CALLBACKS: AtomicUsize = AtomicUsize::new(0);
     leaked(&CALLBACKS, Queue::new)
+}
+
+/// A channel that is disconnected, made by whoever first asks. Lock-free; allocates then.
+pub(crate) fn disconnected() -> &'static Channel {
+    static DISCONNECTED: AtomicUsize = AtomicUsize::new(0);
+    leaked(&DISCONNECTED, || {
+        let channel = Channel::new();
+        // SAFETY: the one call for it.
+        unsafe { channel.disconnect() };
+        channel
+    })
 }
 
 /// What `word` points at, put there by the first call and never freed. One `T` a word.

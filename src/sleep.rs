@@ -40,9 +40,11 @@ impl Sleep {
     fn result(&self, end_of: impl Fn(&Handle) -> Option<Error>) -> Option<Result<(), Error>> {
         match &self.state {
             State::Ready(result) => Some(*result),
-            State::Waiting { node, sleeping } => sleeping
-                .result()
-                .map(|result| end_of(node).map_or(result, Err)),
+            State::Waiting { node, sleeping } => match sleeping.result() {
+                Some(result) => Some(end_of(node).map_or(result, Err)),
+                // A cancel that is under way may have come to the context and not to the sleep.
+                None => node.err().map(Err),
+            },
         }
     }
 }

@@ -61,6 +61,9 @@ pub(crate) struct Channel {
     receiver: Receiver<Infallible>,
 }
 
+// SAFETY: the cell is touched by `disconnect` only, of which there is one call.
+unsafe impl Sync for Channel {}
+
 impl Channel {
     pub(crate) fn new() -> Self {
         let (sender, receiver) = bounded(0);

@@ -156,6 +156,7 @@ fn fill(batch: *mut Node, count: usize) -> *mut Entry {
 ///
 /// The list of the batch is being dissolved.
 pub(crate) unsafe fn free_if_let_go(entry: *mut Entry) -> bool {
+    // What is buried gives HELD up before its registration, for a batch's list has none in its head: `fill` counts apart.
     // SAFETY: LISTED is the caller's.
     let let_go = unsafe { Entry::at(entry) }.state().load().is_held();
     if let_go {

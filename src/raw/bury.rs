@@ -205,8 +205,16 @@ unsafe fn end_deadline(timed: *mut Timed) -> bool {
     let this = unsafe { Timed::at(timed) };
     // SAFETY: it has ended: nobody asks for its cause.
     unsafe { this.cause.clear() };
+    if !this.node().state().load().is_armed() {
+        return false;
+    }
     // SAFETY: the caller's promise.
-    this.node().state().load().is_armed() && unsafe { (*this.node().core()).disarm(timed) }
+    let disarmed = unsafe { (*this.node().core()).disarm(timed) };
+    if !disarmed {
+        // The bytes stay while the wheel points at them; whoever has a receiver is not to wait for that.
+        this.node().channel.disconnect();
+    }
+    disarmed
 }
 
 /// Gives up a count of an engine's timers; the last frees what was dropped while the wheel still pointed at it, and drops

@@ -155,23 +155,29 @@ pub(crate) unsafe fn register(node: *mut Node, function: Function) -> Option<*mu
     None
 }
 
-/// Keeps a callback from running, if it has not been handed over; drops the function then, a panic contained.
+/// Keeps a callback from running, if its context is not done; drops the function then, a panic contained. On one that is
+/// done, and whose walk has not come to the callback yet, this call hands it over.
 ///
 /// # Safety
 ///
 /// The caller has a pin.
 pub(crate) unsafe fn stop(callback: *mut Callback) -> bool {
     // SAFETY: the caller's promise.
-    let stopped = unsafe { Callback::at(callback) }
-        .entry()
-        .state()
-        .end(End::CANCELED)
-        .is_ok();
-    if stopped {
-        // Who ended it has HELD: it lets go of the function, then of the registration.
+    let entry = unsafe { Callback::at(callback) }.entry();
+    if entry.state().end(End::CANCELED).is_err() {
+        return false;
+    }
+    // Who ended it has HELD, and with it the registration, which keeps the node.
+    // SAFETY: as above.
+    let is_done = unsafe { entry.parent().to_node().and_then(|node| tree::err(node)) }.is_some();
+    if is_done {
+        // SAFETY: HELD is ours.
+        unsafe { hand_over(callback) };
+    } else {
+        // Lets go of the function, then of the registration.
         drop(Ours(callback));
     }
-    stopped
+    !is_done
 }
 
 /// Gives up the pin that `register` gave the caller.

@@ -16,22 +16,19 @@
 //!
 //! Called by `bury`, `turn` and `timers`.
 
-use super::drive::{Drive, Wake};
+use super::drive::{Drive, Upper};
 use super::entry::Kind;
+use super::moves::Moves;
 use super::node::Timed;
 use super::nursery::Nursery;
 use super::parker::{Announced, Parker};
 use super::time::Time;
 use super::turn_word::{Begun, TurnWord};
 use super::wheel::{Armed, Wheel};
-use crate::error::Error;
 use crate::sync::{self, AtomicUsize, Ordering, UnsafeCell, contain, model_fence};
 use crate::tuning;
 use std::fmt;
 use std::time::Duration;
-
-/// Told how many contexts a turn has ended, and how.
-pub(crate) type Report = fn(usize, Error);
 
 const STARTED: usize = 1 << 0;
 const STOPPED: usize = 1 << 1;
@@ -41,10 +38,11 @@ pub(crate) struct Core {
     drive: Drive,
     nursery: Nursery,
     wheel: UnsafeCell<Wheel>,
-    /// The earliest deadline in the wheel, after the last turn; `PAST` while deadlines are moved there.
+    /// The earliest deadline in the wheel, after the last turn.
     wheel_earliest: AtomicUsize,
+    moves: Moves,
     turn: TurnWord,
-    /// Until when whoever serves will not look; `PAST` while a thread that serves does, `NEVER` once it is stopped.
+    /// Until when whoever serves will not look; `PAST` while a thread that serves does.
     next_wake: AtomicUsize,
     status: AtomicUsize,
     /// The process, by the forks that led to it, in which a thread was started to serve.
@@ -56,7 +54,7 @@ pub(crate) struct Core {
     parker: Parker,
     /// How many trees use these timers, of an engine of one's own.
     roots: AtomicUsize,
-    pub(crate) report: Report,
+    pub(crate) upper: Upper,
 }
 
 // SAFETY: the wheel is used by whoever has the turn, one thread at a time; the rest is shared by its own means.
@@ -72,12 +70,10 @@ pub(crate) enum Late {
     Stopped,
     /// Take a turn: the clock was moved past the deadline meanwhile.
     Due,
-    /// Sweep: nobody may come to do it, while time stands.
-    Crowded,
 }
 
 impl Core {
-    fn new(drive: Drive, report: Report) -> Self {
+    pub(crate) fn new(drive: Drive, upper: Upper) -> Self {
         sync::count_forks();
         let nursery = Nursery::new();
         let sweep_at = sweep_at(0, nursery.stripes());
@@ -87,6 +83,7 @@ impl Core {
             nursery,
             wheel: UnsafeCell::new(Wheel::new()),
             wheel_earliest: AtomicUsize::new(Time::NEVER.word()),
+            moves: Moves::new(),
             turn: TurnWord::new(),
             next_wake: AtomicUsize::new(Time::PAST.word()),
             status: AtomicUsize::new(if started { STARTED } else { 0 }),
@@ -95,20 +92,8 @@ impl Core {
             sweep_at: AtomicUsize::new(sweep_at),
             parker: Parker::new(),
             roots: AtomicUsize::new(0),
-            report,
+            upper,
         }
-    }
-
-    pub(crate) fn threaded(name: &str, report: Report) -> Self {
-        Self::new(Drive::Thread(name.into()), report)
-    }
-
-    pub(crate) fn driven(wake: Option<Wake>, report: Report) -> Self {
-        Self::new(Drive::Loop(wake), report)
-    }
-
-    pub(crate) fn manual(start: Time, report: Report) -> Self {
-        Self::new(Drive::Clock(AtomicUsize::new(start.word())), report)
     }
 
     /// Wait-free.
@@ -222,40 +207,59 @@ impl Core {
         // SAFETY: the caller's promise.
         unsafe { self.nursery.arm(timed, now) };
         model_fence();
-        if deadline.word() < self.next_wake.load(Ordering::SeqCst) {
-            if !self.is_stopped() {
-                self.wake();
-            } else if node.entry().kind() != Kind::Wait {
+        // A store-buffer pair with who stops them, and then collects; and not by `next_wake`, which is the sleeper's.
+        if self.is_stopped() {
+            if node.entry().kind() != Kind::Wait {
                 return Some(Late::Stopped);
             }
+        } else if deadline.word() < self.next_wake.load(Ordering::SeqCst) {
+            self.wake();
         }
         match &self.drive {
-            Drive::Thread(_) if self.is_orphaned() => self.is_crowded().then_some(Late::Crowded),
-            Drive::Thread(_) | Drive::Loop(_) => None,
             // A store-buffer pair too: who moves the clock then looks at the nursery.
             Drive::Clock(clock) if deadline.word() <= clock.load(Ordering::SeqCst) => {
                 Some(Late::Due)
             }
-            Drive::Clock(_) => self.is_crowded().then_some(Late::Crowded),
+            _ => None,
         }
     }
 
-    /// Takes the ARMED pin of a node back, if that can be done. Lock-free; a system call where enough have been abandoned
-    /// that they are to be swept out.
+    /// Takes the ARMED pin of a node back, if that can be done. Lock-free; where enough have been abandoned, they are swept
+    /// out: whoever serves is woken for it, by a system call, or where none comes, this call does it.
     ///
     /// # Safety
     ///
     /// As [`Nursery::disarm`]; the node is ARMED.
+    #[inline]
     pub(crate) unsafe fn disarm(&self, timed: *mut Timed) -> bool {
         // SAFETY: the caller's promise.
-        if unsafe { self.nursery.disarm(timed) } {
-            return true;
+        let disarmed = unsafe { self.nursery.disarm(timed) };
+        if !disarmed {
+            self.abandon();
         }
-        // Every one over the mark wakes, for the first may be stopped before it does (R11).
-        if self.nursery.abandon() >= self.sweep_at.load(Ordering::Relaxed) {
+        disarmed
+    }
+
+    fn abandon(&self) {
+        let (abandoned, sweep_at) = (
+            self.nursery.abandon(),
+            self.sweep_at.load(Ordering::Relaxed),
+        );
+        if abandoned < sweep_at {
+            return;
+        }
+        let comes = match &self.drive {
+            Drive::Thread(_) => !self.is_orphaned(),
+            // The loop has been told, if it can be; if as many again were dropped since, it is elsewhere.
+            Drive::Loop(_) => abandoned < 2 * sweep_at,
+            Drive::Clock(_) => false,
+        };
+        if comes {
+            // Every one over the mark wakes, for the first may be stopped before it does (R11).
             self.wake();
+        } else {
+            (self.upper.tidy)(self);
         }
-        false
     }
 
     /// Whether what was abandoned is to be swept out.
@@ -277,13 +281,14 @@ impl Core {
     #[cold]
     fn mend_after_fork(&self) {
         self.nursery.distrust();
-        if self.wheel_earliest.load(Ordering::SeqCst) == Time::PAST.word() {
+        if self.moves.is_under_way() {
             self.wheel.with_mut(|wheel| {
                 // SAFETY: whoever has the turn has the wheel.
                 let wheel = unsafe { &mut *wheel };
                 *wheel = Wheel::new();
                 self.note(wheel);
             });
+            self.moves.end();
         }
     }
 
@@ -324,7 +329,6 @@ impl Core {
     ///
     /// The caller has the turn; the timers are stopped.
     pub(crate) unsafe fn take_stopped(&self) -> Armed {
-        self.next_wake.store(Time::NEVER.word(), Ordering::SeqCst);
         model_fence();
         // SAFETY: the caller's promise.
         unsafe {
@@ -342,17 +346,16 @@ impl Core {
     ///
     /// The caller has the turn.
     unsafe fn take(&self, take: impl FnOnce(&mut Wheel) -> Armed) -> Armed {
-        // Until `note`, what is on its way from the nursery to the wheel is seen in neither: it may be due at any time.
-        // A swap: a child of a fork in the middle of it is to see this before any change of the wheel.
-        self.wheel_earliest
-            .swap(Time::PAST.word(), Ordering::SeqCst);
-        self.wheel.with_mut(|wheel| {
+        self.moves.begin();
+        let taken = self.wheel.with_mut(|wheel| {
             // SAFETY: whoever has the turn has the wheel.
             let wheel = unsafe { &mut *wheel };
             let taken = take(wheel);
             self.note(wheel);
             taken
-        })
+        });
+        self.moves.end();
+        taken
     }
 
     /// The ARMED pins of what was dropped while it was in the wheel, once there are enough of them.
@@ -385,11 +388,13 @@ impl Core {
         self.sweep_at.store(sweep_at, Ordering::Relaxed);
     }
 
-    /// No later than any deadline that is armed.
+    /// No later than any deadline that is armed; `PAST` where some were moved meanwhile, for one may have been overlooked.
     fn earliest(&self) -> Time {
-        // In the order in which a deadline moves, so that none is missed on its way.
-        let nursery = self.nursery.earliest();
-        nursery.min(Time::from_word(self.wheel_earliest.load(Ordering::SeqCst)))
+        let read = || {
+            let wheel = Time::from_word(self.wheel_earliest.load(Ordering::SeqCst));
+            self.nursery.earliest().min(wheel)
+        };
+        self.moves.unmoved(read).unwrap_or(Time::PAST)
     }
 
     /// Says until when nobody will look, and answers with that: whoever arms below it wakes.

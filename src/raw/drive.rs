@@ -2,12 +2,25 @@
 //!
 //! Called by `core`.
 
+use super::core::Core;
 use super::time::Time;
+use crate::error::Error;
 use crate::sync::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Called when a driven engine's loop sleeps too long.
 pub(crate) type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// Told how many contexts a turn has ended, and how.
+pub(crate) type Report = fn(usize, Error);
+
+/// What those above do for these timers.
+#[derive(Clone, Copy)]
+pub(crate) struct Upper {
+    pub(crate) report: Report,
+    /// Takes a turn, if it is free, to sweep out what was abandoned.
+    pub(crate) tidy: fn(&Core),
+}
 
 pub(crate) enum Drive {
     /// A thread of this name.
@@ -19,6 +32,11 @@ pub(crate) enum Drive {
 }
 
 impl Drive {
+    /// Of which time stands, at the present.
+    pub(crate) fn clock() -> Self {
+        Self::Clock(AtomicUsize::new(Time::now().word()))
+    }
+
     #[inline]
     pub(crate) fn now(&self) -> Time {
         match self {

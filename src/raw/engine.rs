@@ -8,14 +8,14 @@
 //! Called by `handle` and the facade.
 
 use super::bury;
-use super::core::{Core, Report};
-use super::drive::Wake;
+use super::core::Core;
+use super::drive::{Drive, Report, Wake};
 use super::entry::{Kind, Parent};
 use super::node::Node;
 use super::time::Time;
 use super::timers::serve;
 use super::tree::{self, Plan};
-use super::turn::turn;
+use super::turn::{turn, upper};
 use crate::local;
 use crate::sync::{self, Arc};
 use std::io;
@@ -67,7 +67,7 @@ pub(crate) unsafe fn root_beside(node: *mut Node) -> Option<*mut Node> {
 ///
 /// The thread cannot be started.
 pub(crate) fn threaded(name: &str, report: Report) -> io::Result<*mut Node> {
-    let core = Arc::new(Core::threaded(name, report));
+    let core = Arc::new(Core::new(Drive::Thread(name.into()), upper(report)));
     let timers = Timers(Some(Arc::clone(&core)));
     core.set_start();
     core.set_started();
@@ -77,13 +77,13 @@ pub(crate) fn threaded(name: &str, report: Report) -> io::Result<*mut Node> {
 
 /// Timers that a loop of the program's drives.
 pub(crate) fn driven(wake: Option<Wake>, report: Report) -> (*mut Node, Timers) {
-    let core = Arc::new(Core::driven(wake, report));
+    let core = Arc::new(Core::new(Drive::Loop(wake), upper(report)));
     (first_root(Arc::clone(&core)), Timers(Some(core)))
 }
 
 /// Timers that stand still until they are moved.
 pub(crate) fn manual(report: Report) -> (*mut Node, Timers) {
-    let core = Arc::new(Core::manual(Time::now(), report));
+    let core = Arc::new(Core::new(Drive::clock(), upper(report)));
     (first_root(Arc::clone(&core)), Timers(Some(core)))
 }
 

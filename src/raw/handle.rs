@@ -4,8 +4,8 @@
 //! safe.
 
 use super::callbacks;
-use super::core::{Core, Report};
-use super::drive::Wake;
+use super::core::Core;
+use super::drive::{Report, Wake};
 use super::engine::{self, Timers};
 use super::entry::{Kind, Parent};
 use super::merge::Merging;

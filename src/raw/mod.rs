@@ -74,6 +74,7 @@
 //! | [`turn_word`] | who may use the wheel |
 //! | [`nursery`] | where deadlines are armed and disarmed |
 //! | [`drive`] | who drives an engine's timers, and its clock |
+//! | [`moves`] | whether deadlines are being moved to the wheel |
 //! | [`core`] | the timers of an engine: nursery, wheel, turn, who is woken |
 //! | [`bury`] | the end of entries and of bytes |
 //! | [`batch`] | many children at once |
@@ -102,6 +103,7 @@ pub(crate) mod handle;
 pub(crate) mod head;
 pub(crate) mod list;
 pub(crate) mod merge;
+pub(crate) mod moves;
 pub(crate) mod node;
 pub(crate) mod nursery;
 pub(crate) mod parker;

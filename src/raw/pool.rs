@@ -5,15 +5,18 @@
 //!                         │ both full: give one        ▲ both empty: take one
 //!                         ▼                            │
 //!  depot:  [ magazine | – | magazine | – | … ]   put: CAS from null; get: swap with null
+//!         loose: a magazine that is not full       made full by the next of its kind
 //! ```
 //!
 //! Magazines as in Bonwick and Adams, "Magazines and Vmem" (USENIX 2001): with two of them a thread must take or give
 //! a whole magazine's worth of blocks before it goes to the depot again. The depot's slots are swapped whole, so there
-//! is no ABA and nobody waits; what finds no slot goes to the allocator.
+//! is no ABA and nobody waits; what finds no slot goes to the allocator. Those of threads that ended, and small stocks, are
+//! filled up by one another, so that a slot is a magazine's worth of blocks.
 //!
 //! Called by `local`, which holds the magazines and the depot of each class of blocks; models hold smaller ones.
 
 use crate::sync::{AtomicUsize, Ordering};
+use crate::tuning;
 use std::ptr;
 
 /// A free block: the first words of its bytes.
@@ -72,6 +75,16 @@ impl Magazine {
         Some(block.cast())
     }
 
+    /// Takes as many blocks from another as there is room for.
+    fn fill_from(&mut self, other: &mut Self) {
+        while self.length < tuning::MAGAZINE
+            && let Some(block) = other.take()
+        {
+            // SAFETY: it was the other's.
+            unsafe { self.put(block) };
+        }
+    }
+
     fn into_word(self) -> usize {
         if !self.top.is_null() {
             // SAFETY: as in `take`.
@@ -98,23 +111,61 @@ impl Magazine {
 #[derive(Debug)]
 pub(crate) struct Depot<'a> {
     slots: &'a [AtomicUsize],
+    /// A magazine that is not full, or nothing.
+    loose: &'a AtomicUsize,
     /// About how many of them are taken: a hint that spares the search of an empty depot.
     taken: &'a AtomicUsize,
 }
 
 impl<'a> Depot<'a> {
-    pub(crate) const fn new(slots: &'a [AtomicUsize], taken: &'a AtomicUsize) -> Self {
-        Self { slots, taken }
+    pub(crate) const fn new(
+        slots: &'a [AtomicUsize],
+        loose: &'a AtomicUsize,
+        taken: &'a AtomicUsize,
+    ) -> Self {
+        Self {
+            slots,
+            loose,
+            taken,
+        }
     }
 
-    /// Leaves a magazine; `Err` gives it back, for there is no room. Wait-free.
-    pub(crate) fn put(&self, magazine: Magazine) -> Result<(), Magazine> {
+    /// Leaves a magazine, full or not; answers with what there is no room for, in two magazines. Wait-free.
+    pub(crate) fn put(&self, magazine: Magazine) -> [Magazine; 2] {
+        let mut full = magazine;
+        let mut rest = Magazine::EMPTY;
+        if full.length < tuning::MAGAZINE {
+            rest = take_from(self.loose).unwrap_or(Magazine::EMPTY);
+            full.fill_from(&mut rest);
+        }
+        if full.length < tuning::MAGAZINE {
+            std::mem::swap(&mut full, &mut rest);
+        }
+        [self.put_in_slot(full), self.put_loose(rest)]
+            .map(|put| put.err().unwrap_or(Magazine::EMPTY))
+    }
+
+    /// Leaves a magazine that is not full. Where another was faster it takes a slot as it is.
+    fn put_loose(&self, magazine: Magazine) -> Result<(), Magazine> {
+        let word = magazine.into_word();
+        // ORDERING: Release publishes the blocks to `take_from`.
+        let put = self
+            .loose
+            .compare_exchange(0, word, Ordering::Release, Ordering::Relaxed);
+        if word == 0 || put.is_ok() {
+            return Ok(());
+        }
+        // SAFETY: made above, and seen by nobody.
+        self.put_in_slot(unsafe { Magazine::from_word(word) })
+    }
+
+    fn put_in_slot(&self, magazine: Magazine) -> Result<(), Magazine> {
         let word = magazine.into_word();
         if word == 0 {
             return Ok(());
         }
         for slot in self.slots {
-            // ORDERING: Release publishes the blocks to `take`.
+            // ORDERING: as in `put_loose`.
             if slot.load(Ordering::Relaxed) == 0
                 && slot
                     .compare_exchange(0, word, Ordering::Release, Ordering::Relaxed)
@@ -130,21 +181,24 @@ impl<'a> Depot<'a> {
 
     /// A magazine that is not empty, if one is seen. Wait-free.
     pub(crate) fn take(&self) -> Option<Magazine> {
-        if self.taken.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
-        self.slots.iter().find_map(|slot| {
-            if slot.load(Ordering::Relaxed) == 0 {
-                return None;
-            }
-            // ORDERING: Acquire pairs with `put`.
-            let word = slot.swap(0, Ordering::Acquire);
-            if word == 0 {
-                return None;
-            }
+        let in_slots = if self.taken.load(Ordering::Relaxed) == 0 {
+            None
+        } else {
+            self.slots.iter().find_map(take_from)
+        };
+        if in_slots.is_some() {
             self.taken.fetch_sub(1, Ordering::Relaxed);
-            // SAFETY: `put` made the word, and the swap gave it to us alone.
-            Some(unsafe { Magazine::from_word(word) })
-        })
+        }
+        in_slots.or_else(|| take_from(self.loose))
     }
+}
+
+fn take_from(word: &AtomicUsize) -> Option<Magazine> {
+    if word.load(Ordering::Relaxed) == 0 {
+        return None;
+    }
+    // ORDERING: Acquire pairs with `put_loose` and `put_in_slot`.
+    let word = word.swap(0, Ordering::Acquire);
+    // SAFETY: they made the word, and the swap gave it to us alone.
+    (word != 0).then(|| unsafe { Magazine::from_word(word) })
 }

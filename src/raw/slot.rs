@@ -194,7 +194,7 @@ impl ChannelSlot {
         unsafe { &*channel }
     }
 
-    /// Disconnects the channel, if there is one: by the first call, whoever makes it.
+    /// Disconnects the channel, if there is one: by the first call, of who tells of the node's end or of its undertaker.
     pub(crate) fn disconnect(&self) {
         // ORDERING: Acquire pairs with `get_or_make`.
         let word = self.0.load(Ordering::Acquire);

@@ -8,7 +8,7 @@ use super::node::{Node, Timed};
 use super::state::{CauseAt, End};
 use super::time::Time;
 use super::tree::{self, Plan};
-use super::turn::{tidy, turn};
+use super::turn::turn;
 use crate::cause::Cause;
 use crate::error::Error;
 use crate::{local, sync};
@@ -73,7 +73,7 @@ impl Under {
 }
 
 /// A child with a deadline of its own, armed; or born done, where the deadline has passed or cannot be kept. One whose
-/// deadline is not earlier than its parent's is a plain child. Lock-free, but for the start of the thread by the first.
+/// deadline is ahead and not earlier than its parent's is a plain child. Lock-free, but for the start of the thread by the first.
 /// Gives the cause back where it is of no use.
 ///
 /// # Safety
@@ -90,14 +90,15 @@ pub(crate) unsafe fn derive(
     let (core, inherited) = unsafe { (under.core(), under.deadline()) };
     let now = core.now();
     let deadline = due.from(now);
-    if deadline >= inherited {
+    // One that has passed ends the child here and now, if its parent's has passed too and nobody has fired that yet.
+    if deadline >= inherited && deadline > now {
         // SAFETY: as above.
         let node = unsafe { under.derive(plan) };
         return (node, cause);
     }
     let plan = Plan {
         kind: Kind::Deadline,
-        deadline,
+        deadline: deadline.min(inherited),
         ..plan
     };
     // SAFETY: as above.
@@ -224,7 +225,6 @@ unsafe fn make(
             Some(Late::Due) => {
                 turn(core);
             }
-            Some(Late::Crowded) => tidy(core),
         }
     }
     (node, unused)

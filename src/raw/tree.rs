@@ -355,6 +355,8 @@ fn counts(entry: *mut Entry) -> usize {
             let state = this.state().load();
             return usize::from(state.is_held() && !state.is_done());
         }
+        // Let go, and left to the owner of this list: what is on its own list is let go too, and held yet.
+        Kind::Batch if !this.state().load().is_held() => return 0,
         // SAFETY: as above. Owned inside the parent's list; no more than these two, for a batch has no batches.
         Kind::Batch => return count_in(&unsafe { Node::at(entry.cast()) }.branch, 1),
         Kind::Cancel | Kind::Merged | Kind::Deadline => entry.cast(),

@@ -7,6 +7,7 @@
 
 use super::bury;
 use super::core::Core;
+use super::drive::{Report, Upper};
 use super::node::Node;
 use super::state::End;
 use super::waits;
@@ -30,6 +31,11 @@ pub(crate) fn turn(core: &Core) -> usize {
     }
 }
 
+/// What a core is made with: what its undertakers call here.
+pub(crate) const fn upper(report: Report) -> Upper {
+    Upper { report, tidy }
+}
+
 /// Fires one deadline, which is due, without a turn. Runs wakers, their panics contained.
 ///
 /// # Safety
@@ -44,7 +50,7 @@ pub(crate) unsafe fn fire(node: *mut Node) {
 
 fn report(core: &Core, ended: &Ended<'_>, end: End) {
     if ended.contexts > 0 {
-        (core.report)(ended.contexts, end.error);
+        (core.upper.report)(ended.contexts, end.error);
     }
 }
 

@@ -13,6 +13,7 @@ use super::state::{Announce, Snapshot};
 use super::tree;
 use super::waker::Left;
 use super::walk::Ended;
+use crate::local;
 use crate::sync::{Channel, contain, futex};
 
 /// Tells everybody who waits on what one cancel has ended: wakers, blocked threads, channels; hands callbacks over; then drops the cause that
@@ -133,7 +134,10 @@ pub(crate) unsafe fn announce_sleeper(node: *mut Node) -> Snapshot {
         .announce(Announce::Sleepers)
 }
 
-/// The node's channel, which is disconnected or will be. Allocates on first use.
+/// The node's channel, which whoever ends the node disconnects; of one that is done, a channel that is disconnected already.
+/// Allocates on first use.
+///
+/// So nobody else than who tells of its end ever disconnects it, and that one relies on nobody (R11).
 ///
 /// # Safety
 ///
@@ -141,10 +145,11 @@ pub(crate) unsafe fn announce_sleeper(node: *mut Node) -> Snapshot {
 pub(crate) unsafe fn channel<'a>(node: *mut Node) -> &'a Channel {
     // SAFETY: the caller's promise.
     let this = unsafe { Node::at(node) };
-    let channel = this.channel.get_or_make();
-    if this.state().announce(Announce::Channel).is_done() {
-        // Whoever ended the node may not have seen the channel.
-        this.channel.disconnect();
+    if !this.state().load().is_done() {
+        let channel = this.channel.get_or_make();
+        if !this.state().announce(Announce::Channel).is_done() {
+            return channel;
+        }
     }
-    channel
+    local::disconnected()
 }

@@ -164,7 +164,7 @@ impl Walk {
             Ok(before) => {
                 let kind = this.entry().kind();
                 self.ended += 1;
-                self.contexts += usize::from(kind.is_context());
+                self.contexts += usize::from(kind.is_context() && before.is_held());
                 if before.has_waits() {
                     // SAFETY: pinned; who ended it has its `won` word.
                     unsafe { self.won.push(node.cast()) };
