@@ -3,6 +3,7 @@
 use crate::harness::model;
 use crate::raw::pool::{Depot, Magazine};
 use crate::sync::{AtomicUsize, UnsafeCell};
+use crate::tuning;
 use loom::thread;
 use std::sync::Arc;
 
@@ -90,13 +91,15 @@ fn a_block_is_handed_on_with_all_that_was_done_to_it() {
         let other = thread::spawn({
             let slots = Arc::clone(&slots);
             move || {
-                let watched = Box::new(Watched {
-                    free: [0; 2],
-                    used: UnsafeCell::new(()),
-                });
                 let mut magazine = Magazine::EMPTY;
-                // SAFETY: made for this; only its first two words are written.
-                unsafe { magazine.put(Box::into_raw(watched).cast()) };
+                for _ in 0..tuning::MAGAZINE {
+                    let watched = Box::new(Watched {
+                        free: [0; 2],
+                        used: UnsafeCell::new(()),
+                    });
+                    // SAFETY: made for this; only its first two words are written.
+                    unsafe { magazine.put(Box::into_raw(watched).cast()) };
+                }
                 depot(&slots)
                     .put(magazine)
                     .iter()
@@ -104,9 +107,12 @@ fn a_block_is_handed_on_with_all_that_was_done_to_it() {
             }
         });
         let free = |mut magazine: Magazine| {
-            let block = magazine.take().expect("one was put").cast::<Watched>();
-            // SAFETY: made above, and given out once.
-            unsafe { Box::from_raw(block) }.used.with_mut(|_| ());
+            while let Some(block) = magazine.take() {
+                // SAFETY: made above, and given out once.
+                unsafe { Box::from_raw(block.cast::<Watched>()) }
+                    .used
+                    .with_mut(|_| ());
+            }
         };
         depot(&slots).take().into_iter().for_each(free);
         assert!(other.join().unwrap(), "there is room");

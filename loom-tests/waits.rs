@@ -194,7 +194,7 @@ fn a_channel_made_during_a_cancel_is_disconnected_once() {
 
 #[test]
 fn a_waiter_dropped_last_ends_its_node() {
-    model("last waiter against last handle", 3, 20, || {
+    model("last waiter against last handle", 3, 7, || {
         let top = root();
         let node = child(&top);
         let waiting = Waiting::on(&node).expect("live");
@@ -378,7 +378,7 @@ fn a_deadline_fired_by_a_turn_and_by_who_waits_for_it_is_fired_once() {
 
 #[test]
 fn a_deadline_fired_by_who_waits_while_its_last_handle_goes_is_freed_once() {
-    model("fire by a waiter against the last handle", 3, 400, || {
+    model("fire by a waiter against the last handle", 3, 300, || {
         let (engine, timers) = manual();
         let node = timed(&engine, 20);
         let below = child(&node);
@@ -414,7 +414,7 @@ fn a_waiter_installed_while_its_deadline_fires_is_refused_or_woken() {
 
 #[test]
 fn a_waiter_is_woken_once_by_a_deadline_and_a_cancel() {
-    model("waiter against fire and cancel", 3, 1_000, || {
+    model("waiter against fire and cancel", 3, 800, || {
         let (engine, timers) = manual();
         let node = timed(&engine, 20);
         let (wakes, waker) = counter(None);
@@ -469,7 +469,7 @@ fn a_sleep_that_outlasts_its_context_never_says_that_its_time_has_come() {
 
 #[test]
 fn a_deadline_fired_through_a_merge_against_a_cancel_and_the_last_handles_tells_once() {
-    model("fire through a merge against cancel", 2, 2_000, || {
+    model("fire through a merge against cancel", 2, 1_000, || {
         let (one, timers_one) = manual();
         let (two, timers_two) = manual();
         let first = child(&one);

@@ -1,0 +1,75 @@
+//! What the pool of nodes keeps, and does not keep. One test: the stock is the process's, and others would be seen in it.
+
+use ripcord::{Context, Engine, Pool};
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const MANY: usize = 100_000;
+
+#[test]
+fn the_stock_of_nodes_is_bounded_and_of_use() {
+    small_steps_fill_a_stock_as_one_large_step_does();
+    threads_that_come_and_go_take_their_nodes_from_the_stock();
+    churn_between_two_turns_of_a_driven_engine_does_not_grow();
+    what_is_dropped_on_a_standing_clock_is_given_back();
+}
+
+fn small_steps_fill_a_stock_as_one_large_step_does() {
+    (1..=80).for_each(|contexts| drop(Pool::fill(contexts)));
+    assert!(Pool::fill(1_000).contexts >= 1_000);
+    Pool::trim();
+}
+
+fn threads_that_come_and_go_take_their_nodes_from_the_stock() {
+    const THREADS: usize = 96;
+    let (root, _guard) = Context::background().with_cancel();
+    let wave = || {
+        let all_have_one = Barrier::new(THREADS);
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    let child = root.with_cancel();
+                    all_have_one.wait();
+                    drop(child);
+                });
+            }
+        });
+    };
+    (0..4).for_each(|_| wave());
+    let before = Pool::stats().allocated_bytes;
+    (0..20).for_each(|_| wave());
+    assert_eq!(Pool::stats().allocated_bytes, before);
+}
+
+fn churn_between_two_turns_of_a_driven_engine_does_not_grow() {
+    let (engine, driver) = Engine::builder().driven().expect("no thread is started");
+    let root = engine.background();
+    // More than a nursery has slots for: what comes later goes to the wheel.
+    let _kept: Vec<_> = (0..3_000).map(|_| root.with_timeout(HOUR)).collect();
+    driver.turn();
+    let _too: Vec<_> = (0..3_000).map(|_| root.with_timeout(HOUR)).collect();
+    let before = Pool::stats().allocated_bytes;
+    (0..MANY).for_each(|_| drop(root.with_timeout(HOUR)));
+    let grown = Pool::stats().allocated_bytes - before;
+    assert!(grown < 2 << 20, "grew by {grown} bytes");
+}
+
+fn what_is_dropped_on_a_standing_clock_is_given_back() {
+    Pool::trim();
+    let before = Pool::stats().allocated_bytes;
+    let (engine, clock) = Engine::builder()
+        .manual_clock()
+        .expect("no thread is started");
+    let root = engine.background();
+    drop(
+        (0..MANY)
+            .map(|_| root.with_timeout(HOUR))
+            .collect::<Vec<_>>(),
+    );
+    Pool::trim();
+    let kept = Pool::stats().allocated_bytes - before;
+    assert!(kept < 2 << 20, "{kept} bytes are kept for nothing");
+    drop(clock);
+}
