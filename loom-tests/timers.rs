@@ -386,14 +386,14 @@ fn arm_at_a_left_mark(after: u64) {
 
 #[test]
 fn an_arm_while_the_mark_of_its_empty_slot_is_cleared_is_not_missed() {
-    model("arm at a left mark against collection", 3, 80, || {
+    model("arm at a left mark against collection", 3, 70, || {
         arm_at_a_left_mark(30);
     });
 }
 
 #[test]
 fn a_near_arm_while_the_mark_of_its_empty_slot_is_cleared_is_not_missed() {
-    model("near arm at a left mark against collection", 3, 80, || {
+    model("near arm at a left mark against collection", 3, 70, || {
         arm_at_a_left_mark(8);
     });
 }
