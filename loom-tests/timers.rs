@@ -369,6 +369,52 @@ fn an_arm_that_finds_no_slot_while_its_stripe_is_collected_is_not_lost() {
     });
 }
 
+/// So far ahead, in a slot that is empty and still marked.
+fn arm_at_a_left_mark(after: u64) {
+    let (engine, timers) = manual();
+    let [due, gone] = [timed(&engine, 5), timed(&engine, 60)];
+    // Its slot is the next to be filled.
+    drop(gone);
+    move_clock(&engine, 5);
+    let other = turning(timers);
+    let node = timed(&engine, after);
+    let (_, timers) = other.join().unwrap();
+    assert!(due.is_done() && !node.is_done());
+    timers.advance(nanos(after));
+    assert!(node.is_done(), "a deadline was lost");
+}
+
+#[test]
+fn an_arm_while_the_mark_of_its_empty_slot_is_cleared_is_not_missed() {
+    model("arm at a left mark against collection", 3, 70, || {
+        arm_at_a_left_mark(30);
+    });
+}
+
+#[test]
+fn a_near_arm_while_the_mark_of_its_empty_slot_is_cleared_is_not_missed() {
+    model("near arm at a left mark against collection", 3, 70, || {
+        arm_at_a_left_mark(8);
+    });
+}
+
+#[test]
+fn an_arm_while_the_marks_of_what_is_left_are_put_back_is_not_missed() {
+    model("arm against marks that are put back", 3, 200, || {
+        let (engine, timers) = manual();
+        let [far, due] = [timed(&engine, 60), timed(&engine, 5)];
+        move_clock(&engine, 5);
+        let other = turning(timers);
+        let node = timed(&engine, 30);
+        let (_, timers) = other.join().unwrap();
+        assert!(due.is_done() && !node.is_done() && !far.is_done());
+        timers.advance(nanos(30));
+        assert!(node.is_done(), "a deadline was lost");
+        timers.advance(nanos(25));
+        assert!(far.is_done(), "a deadline that was left was lost");
+    });
+}
+
 #[test]
 fn a_slot_reused_during_a_collection_loses_no_near_deadline() {
     model_with_reuse("reuse by a nearer one against collection", 3, 80, || {

@@ -44,7 +44,20 @@ enum Repr {
 
 /// A thin target, so that a cause fits the one word of a node's slot.
 #[repr(align(16))]
-pub(crate) struct Body(Box<Shared>);
+pub(crate) enum Body {
+    Error(Box<Shared>),
+    /// In here, and not boxed as other errors are: an allocation less.
+    Message(Message),
+}
+
+impl Body {
+    fn error(&self) -> &Shared {
+        match self {
+            Self::Error(error) => &**error,
+            Self::Message(message) => message,
+        }
+    }
+}
 
 /// A cause taken apart for a node's slot; put together again with [`Cause::from_parts`].
 pub(crate) enum Parts {
@@ -59,9 +72,8 @@ impl Cause {
     /// A cause that only says something: for a `&str`, a `String`, or `format_args!`. Formats at once; there is nothing to
     /// downcast to. Allocates.
     pub fn msg(message: impl fmt::Display) -> Self {
-        Self(Repr::Shared(Arc::new(Body(Box::new(Message(
-            message.to_string(),
-        ))))))
+        let message = Message(message.to_string());
+        Self(Repr::Shared(Arc::new(Body::Message(message))))
     }
 
     /// The error this was made from, if it is an `E`. Wait-free.
@@ -96,7 +108,7 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Cause {
         }
         match any.downcast_ref::<Error>() {
             Some(error) => Self(Repr::Inline(*error)),
-            None => Self(Repr::Shared(Arc::new(Body(Box::new(error))))),
+            None => Self(Repr::Shared(Arc::new(Body::Error(Box::new(error))))),
         }
     }
 }
@@ -108,7 +120,7 @@ impl Deref for Cause {
         match &self.0 {
             Repr::Inline(error) => error,
             Repr::Stopped => &EngineStopped,
-            Repr::Shared(body) => &*body.0,
+            Repr::Shared(body) => body.error(),
         }
     }
 }
@@ -176,25 +188,27 @@ struct Boxed(Arc<Body>);
 
 impl fmt::Debug for Boxed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0.0, f)
+        fmt::Debug::fmt(self.0.error(), f)
     }
 }
 
 impl fmt::Display for Boxed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0.0, f)
+        fmt::Display::fmt(self.0.error(), f)
     }
 }
 
 impl std::error::Error for Boxed {
     /// The error itself, so that it is found by its type; a message has none.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        let error = &*self.0.0;
-        (!error.is::<Message>()).then_some(error)
+        match &*self.0 {
+            Body::Error(error) => Some(&**error),
+            Body::Message(_) => None,
+        }
     }
 }
 
-struct Message(String);
+pub(crate) struct Message(String);
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -52,8 +52,8 @@ pub(crate) const PROBES: usize = 16;
 /// looked at more often; coarser, and more is moved to the wheel that would not have lived to be due.
 pub(crate) const TICK: u32 = 24;
 
-/// Nanoseconds ahead within which a deadline is moved from the nursery to the wheel (16 ms): a scan of a stripe costs
-/// about a microsecond, so it is made for all that fall due soon, and not for each.
+/// Nanoseconds ahead within which a deadline is moved from the nursery to the wheel (16 ms): a scan of a full
+/// stripe costs about a microsecond, so it is made for all that fall due soon, and not for each.
 pub(crate) const NEAR: u64 = 1 << 24;
 
 /// Records of dropped contexts that the wheel may hold, if they are fewer than half of the live ones: a sweep of as

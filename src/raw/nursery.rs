@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  stripe:  slots [ – | node, tick | – | node, tick | … ]   arm: CAS from empty; disarm, collect: CAS to empty
+//!           marks      a bit for each 16 slots: set by who arms, if it is not; cleared by who collects, if nothing is left
 //!           earliest   lowered by who arms; raised by who collects, to the earliest that is left
 //!           inbox      a stack of those that found no slot
 //! ```
@@ -12,9 +13,11 @@
 //! off and wrap around, so they may say that a node is due before it is, and then it goes to the wheel early. They never
 //! say that it is due later: what is far ahead is looked at again within five hours, and who comes later takes all there is.
 //!
-//! Collecting and arming cannot miss each other: arming publishes the slot, then looks at `earliest`; collecting raises
-//! `earliest`, then looks at the slots. All four are SeqCst, so either the slot is seen, or `earliest` is seen raised and
-//! is lowered again.
+//! Collecting and arming cannot miss each other: arming publishes the slot, then looks at its mark, then at `earliest`;
+//! collecting raises `earliest`, then clears the marks, then looks at the slots. All of these are SeqCst, so either the slot
+//! is seen, or what came before it is seen changed and is changed back: a mark may be left on slots that are empty, but not
+//! be missing from one that is full, once its armer and the collection are through. Who takes all there is does not
+//! rely on the marks: a fork may have cut a collection short.
 //!
 //! Called by `core`.
 
@@ -68,9 +71,16 @@ impl Word {
     }
 }
 
+/// Slots of a mark: as many as it takes to have one word of marks.
+const MARKED: usize = tuning::NURSERY.div_ceil(usize::BITS as usize);
+/// All marks there are.
+const MARKS: usize = usize::MAX >> (usize::BITS as usize - tuning::NURSERY / MARKED);
+
 #[derive(Debug)]
 struct Stripe {
     slots: Box<[AtomicUsize; tuning::NURSERY]>,
+    /// Where slots may be filled: bit `n` for those from `n * MARKED`.
+    marks: AtomicUsize,
     /// Where a free slot may be: the one freed last.
     hint: AtomicUsize,
     /// No later than any deadline in the slots or the inbox.
@@ -100,6 +110,7 @@ impl Stripe {
     fn new() -> Self {
         Self {
             slots: Box::new(std::array::from_fn(|_| AtomicUsize::new(EMPTY))),
+            marks: AtomicUsize::new(0),
             hint: AtomicUsize::new(0),
             earliest: AtomicUsize::new(Time::NEVER.word()),
             inbox: AtomicUsize::new(0),
@@ -121,6 +132,14 @@ impl Stripe {
                         .compare_exchange(EMPTY, word.0, Ordering::SeqCst, Ordering::Relaxed)
                         .is_ok()
             })
+    }
+
+    fn mark(&self, slot: usize) {
+        let mark = 1 << (slot / MARKED);
+        // ORDERING: SeqCst, see above.
+        if self.marks.load(Ordering::SeqCst) & mark == 0 {
+            self.marks.fetch_or(mark, Ordering::SeqCst);
+        }
     }
 
     fn lower_earliest(&self, to: Time) {
@@ -187,7 +206,8 @@ impl Nursery {
         let this = unsafe { Timed::at(timed) };
         let due = this.node().deadline().min(now.after(LOOKED_AT));
         let (index, stripe) = self.own();
-        match stripe.fill(Word::new(timed, due)) {
+        let filled = stripe.fill(Word::new(timed, due));
+        match filled {
             Some(at) => {
                 // SAFETY: the caller is the creator, and only the undertaker, who comes after its handle has gone, reads it.
                 unsafe { this.set_slot(SlotAt(index * tuning::NURSERY + at)) };
@@ -197,6 +217,9 @@ impl Nursery {
             None => unsafe { stripe.spill(timed) },
         }
         model_fence();
+        if let Some(at) = filled {
+            stripe.mark(at);
+        }
         stripe.lower_earliest(due);
     }
 
@@ -280,6 +303,7 @@ impl Nursery {
 impl Stripe {
     fn collect(&self, horizon: Time, wheel: &mut Wheel) {
         let earliest = self.earliest.swap(Time::NEVER.word(), Ordering::SeqCst);
+        let marked = self.marks.swap(0, Ordering::SeqCst);
         model_fence();
         // That late ticks may have wrapped around.
         let late = horizon.since(Time::from_word(earliest)) > LOOKED_AT;
@@ -294,25 +318,35 @@ impl Stripe {
             spilled = next;
         }
         let mut ahead = i64::MAX;
-        for slot in self.slots.iter() {
-            // ORDERING: SeqCst, see above; Acquire pairs with `arm`.
-            let word = slot.load(Ordering::SeqCst);
-            if word == EMPTY {
-                continue;
-            }
-            let ticks = Word(word).ticks_after(horizon);
-            if ticks > 0 && !all {
-                ahead = ahead.min(ticks);
-                continue;
-            }
-            // ORDERING: Acquire pairs with `arm`: it may be another than was loaded above, at the same address.
-            let taken = slot.compare_exchange(word, EMPTY, Ordering::Acquire, Ordering::Relaxed);
-            if taken.is_ok() {
-                // SAFETY: the CAS gave us its ARMED pin.
-                unsafe { wheel.insert(Word(word).timed()) };
+        let mut left = 0;
+        let mut rest = if all { MARKS } else { marked };
+        while rest != 0 {
+            let mark = rest.trailing_zeros();
+            rest &= rest - 1;
+            let first = mark as usize * MARKED;
+            for slot in &self.slots[first..first + MARKED] {
+                // ORDERING: SeqCst, see above; Acquire pairs with `arm`.
+                let word = slot.load(Ordering::SeqCst);
+                if word == EMPTY {
+                    continue;
+                }
+                let ticks = Word(word).ticks_after(horizon);
+                if ticks > 0 && !all {
+                    ahead = ahead.min(ticks);
+                    left |= 1 << mark;
+                    continue;
+                }
+                // ORDERING: Acquire pairs with `arm`: it may be another than was loaded above, at the same address.
+                let taken =
+                    slot.compare_exchange(word, EMPTY, Ordering::Acquire, Ordering::Relaxed);
+                if taken.is_ok() {
+                    // SAFETY: the CAS gave us its ARMED pin.
+                    unsafe { wheel.insert(Word(word).timed()) };
+                }
             }
         }
-        if ahead < i64::MAX {
+        if left != 0 {
+            self.marks.fetch_or(left, Ordering::SeqCst);
             let tick = (horizon.bits() >> tuning::TICK) + ahead as u64;
             self.lower_earliest(Time::from_word((tick << tuning::TICK) as usize));
         }

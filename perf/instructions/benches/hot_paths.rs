@@ -1,7 +1,7 @@
 //! What the hot paths take in instructions, each [`OPERATIONS`] times after as many that are not counted.
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use ripcord::{Batch, CancelGuard, Context, Key, Light};
+use ripcord::{Batch, CancelGuard, Context, Engine, Key, Light, ManualClock};
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;
@@ -126,6 +126,29 @@ fn cancel_of_a_fan(fan: (Rooted, Vec<Rooted>)) -> (Rooted, Vec<Rooted>) {
     fan
 }
 
+type Clocked = (Engine, ManualClock);
+
+/// A deadline that comes, and what is collected for it: one at a time.
+fn fire((engine, clock): &Clocked) {
+    let (ctx, guard) = engine.background().with_timeout(Duration::from_nanos(1));
+    clock.advance(Duration::from_nanos(1));
+    assert!(ctx.is_done());
+    drop((ctx, guard));
+}
+
+fn clocked() -> Clocked {
+    let clocked = Engine::builder().manual_clock().expect("it starts nothing");
+    many(|| fire(&clocked));
+    clocked
+}
+
+#[library_benchmark]
+#[bench::steady(clocked())]
+fn deadline_fired(clocked: Clocked) -> Clocked {
+    many(|| fire(&clocked));
+    clocked
+}
+
 #[library_benchmark]
 #[bench::flag(Light::with_timeout(LONG))]
 fn light_polled(light: Light) -> Light {
@@ -142,6 +165,7 @@ library_benchmark_group!(
         child_made_and_dropped,
         child_canceled,
         timeout_armed_and_disarmed,
+        deadline_fired,
         first_wait,
         whole_request,
         value_set,
