@@ -2,7 +2,7 @@
 //! proved here of all of them together, and what they leave out.
 
 use crate::common::{
-    DropCounter, Drops, LONG, MS, NS, PATIENCE, Reason, Waiter, Wakes, assert_canceled,
+    DropCounter, Drops, LONG, MS, NS, PATIENCE, Reason, Waiter, Wakes, ahead_of, assert_canceled,
     assert_expired, assert_live, assert_stopped, eventually, in_time, manual, on_small_stack,
     on_wake, poll, poll_pinned, run_all, scaled, timed_and_told, when_told,
 };
@@ -1145,9 +1145,13 @@ mod point_11 {
             let (by_loop, _driver) = Engine::builder().driven().expect("it needs no thread");
             let _held_up = held_up(&own);
             for earlier in [10 * MS, Duration::ZERO] {
-                let at = Instant::now() + 20 * MS;
-                let (due, _due_guard) = own.background().with_deadline(at);
-                let (looped, _looped_guard) = by_loop.background().with_deadline(at - earlier);
+                // Live, the one of the loop stays so: nobody takes a turn.
+                let ((due, _due_guard), (looped, _looped_guard)) = ahead_of(20 * MS, |after| {
+                    let at = Instant::now() + after;
+                    let due = own.background().with_deadline(at);
+                    let looped = by_loop.background().with_deadline(at - earlier);
+                    (!looped.0.is_done()).then_some((due, looped))
+                });
                 let (hand, _hand_guard) = by_hand.background().with_deadline(clock.now() + MS);
                 for parents in [[&due, &looped], [&looped, &due], [&due, &hand]] {
                     let (merged, _guard) = Context::merge(parents);
