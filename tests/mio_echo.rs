@@ -2,11 +2,13 @@
 
 #![cfg(target_os = "linux")]
 
-#[path = "../examples/mio_echo/server.rs"]
-mod server;
+#[expect(dead_code, reason = "its main, which takes the process's arguments")]
+#[path = "../examples/mio_echo/main.rs"]
+mod echo;
 
+use echo::server::{EchoServer, Served};
 use ripcord::{CancelHandle, Cause, Context};
-use server::{EchoServer, Served};
+
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread::{self, JoinHandle};
@@ -109,6 +111,13 @@ fn one_that_sends_and_does_not_read_holds_up_nobody() {
         .expect("its poll works");
     assert_eq!(served.stopped, 2);
     assert_eq!(served.idled, 0);
+    assert_eq!(
+        served.to_string(),
+        format!(
+            "served 2: 0 closed for being idle, 2 open at the end (context canceled); {} bytes echoed",
+            served.bytes
+        )
+    );
 }
 
 /// A server with all its clients.
