@@ -42,7 +42,8 @@ impl CancelGuard {
     }
 
     /// Cancels the context and everything derived from it, and tells all who wait on any of it, before it returns. Lock-free
-    /// up to the wakers it calls (a system call for each context on which threads are blocked); one step a context.
+    /// up to the wakers it calls and the channels it disconnects ([`done_channel`](crate::Context::done_channel)); one step a
+    /// context, and a system call for each on which threads are blocked.
     /// Allocates only where merged contexts hang below: a word for each link it is behind at a time.
     pub fn cancel(&self) {
         cancel(&self.node);

@@ -58,7 +58,7 @@ impl Cause {
     pub(crate) const ENGINE_STOPPED: Self = Self(Repr::Stopped);
 
     /// A cause that only says something: for a `&str`, a `String`, or `format_args!`. Formats at once; there is nothing to
-    /// downcast to. Allocates; blocks where the allocator does.
+    /// downcast to. Allocates; lock-free but for that, and for what `message` does.
     pub fn msg(message: impl fmt::Display) -> Self {
         Self(Repr::Shared(Arc::new(Body(Box::new(Message(
             message.to_string(),
