@@ -31,7 +31,7 @@ impl AfterFunc {
     }
 
     /// `true`: this call kept the function from running, and it has been dropped, a panic contained. `false`: the context
-    /// was done before, or it was stopped before. Lock-free.
+    /// was done before, or it was stopped before. Lock-free; allocates nothing and wakes nobody.
     pub fn stop(&self) -> bool {
         match &self.state {
             State::Registered(registered) => registered.stop(),

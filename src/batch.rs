@@ -44,8 +44,8 @@ pub struct Batch {
 impl Context {
     /// So many children at once, and what cancels all of them when it is dropped.
     ///
-    /// They are done with this context, or with the batch; born done, if it is. Lock-free; allocates the slice, and
-    /// nodes where the pool has none.
+    /// They are done with this context, or with the batch; born done, if it is. Lock-free, one step a child; allocates the
+    /// slice, and nodes where the pool has none.
     pub fn batch(&self, count: usize) -> Batch {
         let place = self.values().place();
         let mut contexts = Vec::with_capacity(count);
@@ -60,12 +60,14 @@ impl Context {
 }
 
 impl Batch {
-    /// Cancels all of them, and everything derived from them. As [`CancelGuard::cancel`](crate::CancelGuard::cancel).
+    /// Cancels all of them, and everything derived from them. As [`CancelGuard::cancel`](crate::CancelGuard::cancel): lock-free
+    /// up to the wakers it calls; allocates where that does.
     pub fn cancel(&self) {
         cancel::cancel_with(&self.node, None);
     }
 
-    /// As [`cancel`](Self::cancel), and says why.
+    /// As [`cancel`](Self::cancel), and says why. What the cause costs: see
+    /// [`CancelGuard::cancel_with`](crate::CancelGuard::cancel_with).
     pub fn cancel_with(&self, cause: impl Into<Cause>) {
         cancel::cancel_with(&self.node, Some(cause.into()));
     }
@@ -74,7 +76,7 @@ impl Batch {
     /// order. `work` is given the index. What has not begun when its context is done is not begun, and gives that error.
     ///
     /// Blocks until all have ended. Starts threads, one less than there are cores; where one cannot be started it does
-    /// with those there are, the calling thread at least.
+    /// with those there are, the calling thread at least. Allocates for the threads and the results.
     ///
     /// # Panics
     ///

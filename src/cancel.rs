@@ -29,7 +29,8 @@ pub struct CancelGuard {
     node: Handle,
 }
 
-/// Cancels its context when told to, and not when it is dropped. A clone is another handle on the same context.
+/// Cancels its context when told to, and not when it is dropped. A clone is another handle on the same context: wait-free,
+/// one atomic operation; it allocates nothing.
 #[derive(Clone)]
 pub struct CancelHandle {
     node: Handle,
@@ -40,7 +41,9 @@ impl CancelGuard {
         Self { node }
     }
 
-    /// Cancels the context and everything derived from it. Lock-free up to the wakers it calls; one step a context.
+    /// Cancels the context and everything derived from it, and tells all who wait on any of it, before it returns. Lock-free
+    /// up to the wakers it calls and the channels it disconnects ([`done_channel`](crate::Context::done_channel)); one step a
+    /// context, and a system call for each on which threads are blocked.
     /// Allocates only where merged contexts hang below: a word for each link it is behind at a time.
     pub fn cancel(&self) {
         cancel(&self.node);
@@ -48,6 +51,9 @@ impl CancelGuard {
 
     /// As [`cancel`](Self::cancel), and says why. A cause that comes too late is dropped when all is told,
     /// or with the context.
+    ///
+    /// It is [`cause`](crate::Context::cause) that answers with it; [`err`](crate::Context::err) says
+    /// [`Canceled`](crate::Error::Canceled), whatever the cause, an [`Error::DeadlineExceeded`](crate::Error) too.
     ///
     /// Any error is a cause; for a `&str` or a `String` there is [`Cause::msg`]. Making one allocates, unless it is an
     /// [`Error`](crate::Error); it can be built once, and a clone given.
@@ -66,7 +72,7 @@ impl CancelGuard {
         cancel_with(&self.node, Some(cause.into()));
     }
 
-    /// Another handle that cancels the same context. Wait-free.
+    /// Another handle that cancels the same context. Wait-free; allocates nothing.
     #[must_use]
     pub fn handle(&self) -> CancelHandle {
         CancelHandle {
@@ -74,7 +80,7 @@ impl CancelGuard {
         }
     }
 
-    /// Gives up cancelling on drop. Wait-free.
+    /// Gives up cancelling on drop. Wait-free; allocates nothing.
     pub fn disarm(mut self) -> CancelHandle {
         CancelHandle {
             node: std::mem::replace(&mut self.node, Handle::BACKGROUND),

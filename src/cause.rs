@@ -12,8 +12,9 @@ type Shared = dyn std::error::Error + Send + Sync;
 /// Why a context ended.
 ///
 /// Any error can be one. A `&str` or a `String` is no error: make one of it with [`Cause::msg`]. Making a cause allocates,
-/// unless it is made of an [`Error`] or an [`EngineStopped`]; a clone costs one atomic operation on a
-/// count that all of its clones share. One that is given often, to each request say, is built once and cloned.
+/// unless it is made of an [`Error`] or an [`EngineStopped`]; a clone is wait-free, one atomic operation on a
+/// count that all of its clones share, and allocates nothing. One that is given often, to each request say, is built once
+/// and cloned.
 ///
 /// Like anyhow's `Error`, a `Cause` is not itself a [`std::error::Error`], but derefs to one, and becomes a boxed one by `?`.
 ///
@@ -70,13 +71,13 @@ impl Cause {
     pub(crate) const ENGINE_STOPPED: Self = Self(Repr::Stopped);
 
     /// A cause that only says something: for a `&str`, a `String`, or `format_args!`. Formats at once; there is nothing to
-    /// downcast to. Allocates.
+    /// downcast to. Allocates; lock-free but for that, and for what `message` does.
     pub fn msg(message: impl fmt::Display) -> Self {
         let message = Message(message.to_string());
         Self(Repr::Shared(Arc::new(Body::Message(message))))
     }
 
-    /// The error this was made from, if it is an `E`. Wait-free.
+    /// The error this was made from, if it is an `E`. Wait-free; allocates nothing.
     #[must_use]
     pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
         (**self).downcast_ref()
@@ -99,7 +100,7 @@ impl Cause {
     }
 }
 
-/// An [`Error`] stays inline; anything else is boxed, which allocates.
+/// An [`Error`] or an [`EngineStopped`] stays inline; anything else is boxed, which allocates.
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Cause {
     fn from(error: E) -> Self {
         let any = &error as &dyn Any;

@@ -13,8 +13,10 @@ use crate::raw::values::{MergingValues, Values};
 /// A method never changes the context it is called on: it derives a child. What ends a context ends everything derived
 /// from it, at any depth, before the call that ended it returns.
 ///
-/// A context may be used from any number of threads. A clone is another handle on the same position; a tree's memory
-/// goes with its last handle. Dropping contexts never cancels anything: dropping a [`CancelGuard`] does.
+/// A context may be used from any number of threads. A clone is another handle on the same position: wait-free, an atomic
+/// operation, and one more where there are values; it allocates nothing. A tree's memory goes with its last handle: a
+/// drop is lock-free, and frees what nobody else keeps. Dropping contexts never cancels anything: dropping a
+/// [`CancelGuard`] does.
 ///
 /// ```
 /// use ripcord::{Context, Error};
@@ -257,7 +259,7 @@ impl Context {
 
     /// How many children, merged contexts and callbacks hang on it that are not done; 0 on a context that is done or can never be.
     ///
-    /// Walks them: for tests and inspection. Lock-free; allocates nothing. Where another thread is stopped in the middle of
+    /// Walks them: for tests and inspection. Lock-free; allocates nothing and wakes nobody. Where another thread is stopped in the middle of
     /// taking one off, the answer is an upper bound: what is registered there, done or not, waits too.
     #[must_use]
     pub fn child_count(&self) -> usize {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// The one of the whole process ([`Engine::global`]) is what every context uses that was not derived from the background of
 /// another; its thread starts with the first deadline and sleeps while nothing is due. A program can run its own: with a
 /// thread, driven by a loop of the program's, or with a clock that a test moves by hand. A clone is another handle on
-/// the same.
+/// the same; wait-free, it allocates nothing.
 ///
 /// ```
 /// use ripcord::{Engine, Error};
@@ -71,6 +71,13 @@ pub struct Driver {
 /// The clock of a manual engine. It starts at the real present, and then stands until it is moved; so the deadlines of a
 /// test are built from [`now`](Self::now), and not from `Instant::now()`, which runs on. Dropping it leaves time standing.
 ///
+/// It moves what was derived from its engine's background, and nothing else: code that starts from
+/// [`Context::background`] runs by the process's clock. So code that is to be tested takes its context, or an [`Engine`],
+/// and the test passes it [`engine.background()`](Engine::background).
+///
+/// Each context fires on the nanosecond it is due, and [`advance`](Self::advance) returns when all that was due has
+/// ended:
+///
 /// ```
 /// use ripcord::{Engine, Error};
 /// use std::time::Duration;
@@ -84,12 +91,48 @@ pub struct Driver {
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Code that blocks, in [`wait_timeout`](Context::wait_timeout) or [`blocking_sleep`](Context::blocking_sleep), runs on a
+/// thread of its own, and the test moves the clock until that has ended. A step may come before the code waits, whose
+/// time is counted from then on; so there are as many as it takes, with a moment between them for the other thread:
+///
+/// ```
+/// use ripcord::{Context, Engine, Error};
+/// use std::thread;
+/// use std::time::Duration;
+///
+/// const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+///
+/// /// Looks once a day, at the most three times.
+/// fn look_daily(ctx: &Context, found: impl Fn() -> bool) -> Result<bool, Error> {
+///     for _ in 0..3 {
+///         if found() {
+///             return Ok(true);
+///         }
+///         ctx.blocking_sleep(DAY)?;
+///     }
+///     Ok(false)
+/// }
+///
+/// # fn main() -> std::io::Result<()> {
+/// let (engine, clock) = Engine::builder().manual_clock()?;
+/// let ctx = engine.background();
+/// let looking = thread::spawn(move || look_daily(&ctx, || false));
+/// while !looking.is_finished() {
+///     clock.advance(DAY);
+///     thread::sleep(Duration::from_millis(1));
+/// }
+/// assert_eq!(looking.join().unwrap(), Ok(false));
+/// # Ok(())
+/// # }
+/// ```
 pub struct ManualClock {
     timers: Timers,
 }
 
 impl Engine {
-    /// That of the whole process. Wait-free. Its [`shutdown`](Self::shutdown) does nothing.
+    /// That of the whole process. Wait-free; allocates nothing, and starts no thread. Its [`shutdown`](Self::shutdown) does
+    /// nothing.
     #[must_use]
     pub fn global() -> &'static Self {
         static GLOBAL: Engine = Engine {
@@ -98,14 +141,14 @@ impl Engine {
         &GLOBAL
     }
 
-    /// Makes another.
+    /// What makes another. Starts nothing; allocates the thread's name.
     pub fn builder() -> EngineBuilder {
         EngineBuilder {
             thread_name: "ripcord-timers".to_owned(),
         }
     }
 
-    /// A context whose descendants use this engine's clock and timers. It is never done. Wait-free.
+    /// A context whose descendants use this engine's clock and timers. It is never done. Wait-free; allocates nothing.
     #[must_use]
     pub fn background(&self) -> Context {
         Context::of(self.root.clone())
@@ -113,8 +156,11 @@ impl Engine {
 
     /// Ends its deadlines, and waits for nobody: contexts with one still ahead are then done with
     /// [`Canceled`](crate::Error::Canceled) and [`EngineStopped`](crate::EngineStopped) as cause, and so is one given a
-    /// deadline later. Cancels and waits go on working. Where a turn is under way, that one does it. Runs wakers, their
-    /// panics contained.
+    /// deadline later. Cancels and waits go on working. Where a turn is under way, that one does it.
+    ///
+    /// Lock-free up to the wakers it runs, whose panics are contained: it tells all who wait on what it ends. One step a
+    /// context that has a deadline ahead or hangs below one. Allocates where [`cancel`](crate::CancelGuard::cancel) does. A
+    /// system call wakes the engine's thread, which ends.
     ///
     /// ```
     /// use ripcord::{Engine, EngineStopped, Error};
@@ -135,14 +181,15 @@ impl Engine {
 }
 
 impl EngineBuilder {
-    /// What the thread of [`build`](Self::build) is called; NUL bytes are left out.
+    /// What the thread of [`build`](Self::build) is called; NUL bytes are left out. Allocates only where `name` is not a
+    /// `String` yet.
     pub fn thread_name(mut self, name: impl Into<String>) -> Self {
         self.thread_name = name.into();
         self
     }
 
     /// An engine with a thread of its own, which ends with the last context and handle of the engine, or with
-    /// [`shutdown`](Engine::shutdown).
+    /// [`shutdown`](Engine::shutdown). Allocates the engine, and starts the thread, for which it may block.
     ///
     /// # Errors
     ///
@@ -153,7 +200,7 @@ impl EngineBuilder {
     }
 
     /// An engine without a thread, for loops whose contexts stay on their thread: nobody wakes the loop if another arms an
-    /// earlier deadline.
+    /// earlier deadline. Lock-free; allocates the engine.
     ///
     /// # Errors
     ///
@@ -165,7 +212,7 @@ impl EngineBuilder {
 
     /// An engine without a thread; `wake` is called when a deadline is armed that is earlier than the loop was told by
     /// [`next_timeout`](Driver::next_timeout), and when enough contexts were dropped that a turn should free them. It runs
-    /// on the thread that arms or drops, a panic contained.
+    /// on the thread that arms or drops, a panic contained. Lock-free; allocates the engine.
     ///
     /// # Errors
     ///
@@ -178,7 +225,8 @@ impl EngineBuilder {
         Ok((Engine { root }, Driver { timers }))
     }
 
-    /// An engine whose time stands still until it is moved by hand: for tests.
+    /// An engine whose time stands still until it is moved by hand: for tests. Reads the machine's clock once. Lock-free;
+    /// allocates the engine.
     ///
     /// # Errors
     ///
@@ -191,7 +239,8 @@ impl EngineBuilder {
 
 impl Driver {
     /// How long the loop may sleep: until the next deadline, and never longer; zero also where a turn has something to free.
-    /// `None`: there is none. Reads the clock. Lock-free; after a shutdown it takes the turn that ends what is armed.
+    /// `None`: there is none. Reads the clock. Lock-free, a load for each core; allocates nothing
+    /// and wakes nobody, but that after a shutdown it takes the [`turn`](Self::turn) that ends what is armed.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Duration> {
         self.timers.next_timeout()
@@ -200,13 +249,17 @@ impl Driver {
     /// Fires what is due; answers with how many deadlines and sleeps, and does not count what was derived from them.
     ///
     /// May be called from any thread, and from a waker: while another call runs it returns 0 at once, and that one fires
-    /// what became due before it returns. Runs wakers, their panics contained.
+    /// what became due before it returns.
+    ///
+    /// Lock-free up to the wakers it runs, whose panics are contained: it tells all who wait on what it ends. Allocates where
+    /// [`cancel`](crate::CancelGuard::cancel) does.
     pub fn turn(&self) -> usize {
         self.timers.turn()
     }
 }
 
 impl Drop for Driver {
+    /// As [`Engine::shutdown`].
     fn drop(&mut self) {
         self.timers.shut_down();
     }
@@ -217,13 +270,17 @@ impl ManualClock {
     ///
     /// May be called from any thread, and from a waker: while another call runs it adds its time and returns at once, and
     /// that one fires what became due before it returns. So does a thread that is arming a deadline on the same engine, if
-    /// it is just then sweeping out the thousands that were dropped: it fires before that call of its own returns. Runs
-    /// wakers, their panics contained. Past 292 years time stands.
+    /// it is just then sweeping out the thousands that were dropped: it fires before that call of its own returns.
+    ///
+    /// Lock-free up to the wakers it runs, whose panics are contained: it tells all who wait on what it ends, and threads
+    /// that are blocked by this clock. Allocates where [`cancel`](crate::CancelGuard::cancel) does.
+    ///
+    /// Past 292 years time stands: a timeout that is given then is none, and a sleep or a bounded wait does not end by time.
     pub fn advance(&self, by: Duration) {
         self.timers.advance(by);
     }
 
-    /// The instant at which it stands. Wait-free.
+    /// The instant at which it stands. Wait-free; allocates nothing.
     ///
     /// # Panics
     ///

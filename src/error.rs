@@ -33,7 +33,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether a deadline ended the context.
+    /// Whether a deadline ended the context. Wait-free; allocates nothing.
     #[must_use]
     pub const fn is_timeout(self) -> bool {
         matches!(self, Self::DeadlineExceeded)

@@ -41,7 +41,7 @@ use std::fmt;
 pub struct Key<T>(TypedKey<T>);
 
 impl<T> Key<T> {
-    /// A key. The name is for people: it is what [`Display`](fmt::Display) of a context prints.
+    /// A key. The name is for people: it is what [`Display`](fmt::Display) of a context prints. Wait-free; allocates nothing.
     ///
     /// ```
     /// static USER: ripcord::Key<u64> = ripcord::Key::new("user");
@@ -55,7 +55,7 @@ impl<T> Key<T> {
         Self(TypedKey::new(name, AtomicUsize::new(0)))
     }
 
-    /// The name it was made with. Wait-free.
+    /// The name it was made with. Wait-free; allocates nothing.
     ///
     /// ```
     /// static USER: ripcord::Key<u64> = ripcord::Key::new("user");

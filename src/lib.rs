@@ -58,6 +58,31 @@
 //! [`with_value`](Context::with_value) sets it for what is derived from there on, [`value`](Context::value) looks it up
 //! in the same time at any depth. Values are never printed: they can be secrets.
 //!
+//! # Many at a time
+//!
+//! A fan-out that starts and ends as a whole takes a [`Batch`]: many children by one registration, in a slice, processed in
+//! parallel, cancelled together. Where a context for each step would be too many, in the innermost loop of a search or a
+//! parser, a [`Light`] is a deadline and a flag on the stack, polled and nothing more. The nodes of all contexts come from a
+//! stock that each thread has at hand; [`Pool`] fills it before the first request, and gives back what a peak took.
+//!
+//! ```
+//! use ripcord::{Context, Error, Light};
+//! use std::time::Duration;
+//!
+//! let (request, _guard) = Context::background().with_timeout(Duration::from_secs(60));
+//! let shards = request.batch(4);
+//! let sums = shards.process(|shard, ctx| {
+//!     let slice = Light::under(ctx, Duration::from_secs(5)); // and not longer than the request has
+//!     let mut sum = 0;
+//!     for number in 0..1_000 {
+//!         slice.check()?;
+//!         sum += number * shard;
+//!     }
+//!     Ok::<_, Error>(sum)
+//! });
+//! assert_eq!(sums[2], Ok(999_000));
+//! ```
+//!
 //! # What holds
 //!
 //! * When a cancel returns, everything derived before it, at any depth and by whatever thread, is done; also where
@@ -106,7 +131,7 @@
 //! | a deadline after `fork` without `exec`, in the child | does not fire: it has no timer thread; all else works |
 //! | a forgotten [`Done`] or [`Sleep`] | its entry and its node are never freed; nobody else pays |
 //! | two keys of one name | two keys |
-//! | a guard bound to `_` | it is dropped, and cancels, at once: bind it to `_guard` |
+//! | a guard bound to `_`, or left behind in `with_timeout(d).0` | it is dropped, and cancels, at once: bind it to `_guard` |
 //! | a forgotten guard or context | its node, and what that keeps, is never freed |
 //! | more than 2^30 handles on one context | the process aborts, as with `Arc` |
 //!

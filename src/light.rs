@@ -43,7 +43,7 @@ pub struct Light {
 const _: () = assert!(size_of::<Light>() == 16);
 
 impl Light {
-    /// One without a deadline.
+    /// One without a deadline. Wait-free.
     ///
     /// ```
     /// static STOP: ripcord::Light = ripcord::Light::new();
@@ -55,13 +55,13 @@ impl Light {
         Self::at(Time::NEVER)
     }
 
-    /// One that is done at an instant; at once, if that has passed. More than 292 years ahead is never.
+    /// One that is done at an instant; at once, if that has passed. More than 292 years ahead is never. Wait-free.
     #[must_use]
     pub fn with_deadline(at: Instant) -> Self {
         Self::at(Time::at(at))
     }
 
-    /// One that is done after a time, from now on. [`Duration::MAX`] is never.
+    /// One that is done after a time, from now on. [`Duration::MAX`] is never. Wait-free; reads the clock.
     #[must_use]
     pub fn with_timeout(after: Duration) -> Self {
         Self::at(Time::now().after(after))
@@ -69,7 +69,7 @@ impl Light {
 
     /// One that is done after a time, and not later than the context's deadline; done already if the context is. It does
     /// not follow the context from there on: look at that now and then, too. Both times are by the clock of the machine,
-    /// whatever the context's engine.
+    /// whatever the context's engine. Wait-free; reads the clock.
     ///
     /// ```
     /// use ripcord::{Context, Light};
@@ -100,19 +100,20 @@ impl Light {
         }
     }
 
-    /// Ends it, if it has not been. What was written before is seen by whoever sees it done by this.
+    /// Ends it, if it has not been. What was written before is seen by whoever sees it done by this. Wait-free; wakes nobody.
     pub fn cancel(&self) {
         let _ = self.end(CANCELED);
     }
 
-    /// Whether it is done: it was cancelled, or its deadline has passed.
+    /// Whether it is done: it was cancelled, or its deadline has passed. Wait-free, as [`err`](Self::err).
     #[inline]
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.err().is_some()
     }
 
-    /// How it ended; `None` while it has not. Once said, it does not change.
+    /// How it ended; `None` while it has not. Once said, it does not change. Wait-free: one load, and, of one that has a
+    /// deadline and is live, a reading of the clock.
     #[inline]
     #[must_use]
     pub fn err(&self) -> Option<Error> {
@@ -128,7 +129,7 @@ impl Light {
         }
     }
 
-    /// For `?` in loops.
+    /// For `?` in loops. Wait-free, as [`err`](Self::err).
     ///
     /// # Errors
     ///
@@ -138,13 +139,13 @@ impl Light {
         self.err().map_or(Ok(()), Err)
     }
 
-    /// The instant it was given, to the nanosecond.
+    /// The instant it was given, to the nanosecond. Wait-free.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline.instant()
     }
 
-    /// How long it is until the deadline; zero: it has passed. `None`: there is none.
+    /// How long it is until the deadline; zero: it has passed. `None`: there is none. Wait-free; reads the clock.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
         (self.deadline != Time::NEVER).then(|| self.deadline.since(Time::now()))

@@ -1,8 +1,10 @@
-//! Wakes a [`mio::Poll`] when a context is done. Feature `mio`.
+//! Wakes a [`mio::Poll`][Poll] when a context is done. Feature `mio`.
 //!
 //! A [`Notifier`] has one mio waker and a lock-free stack of the tokens whose contexts are done. Ending a watched
 //! context pushes its token and then rings the waker, unless it was rung since the stack was last taken: a cancel that
 //! ends a thousand watched contexts wakes the poll once. No ring is skipped for one that has not been made yet.
+//!
+//! [Poll]: https://docs.rs/mio/1/mio/struct.Poll.html
 //!
 //! ```
 //! use mio::{Events, Poll, Token};
@@ -38,7 +40,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context as TaskContext, Wake};
 
-/// Rings a [`mio::Poll`] when a context it watches is done, and says which. A clone is another handle on the same.
+/// Rings a [`mio::Poll`][Poll] when a context it watches is done, and says which. A clone is another handle on the same;
+/// wait-free, it allocates nothing.
+///
+/// [Poll]: https://docs.rs/mio/1/mio/struct.Poll.html
 #[derive(Clone)]
 pub struct Notifier {
     shared: Arc<Shared>,
@@ -70,11 +75,14 @@ pub struct Watch {
 }
 
 impl Notifier {
-    /// A notifier that wakes the poll of `registry` with `token`. mio allows one waker a poll.
+    /// A notifier that wakes the poll of `registry` with `token`. mio allows one waker a poll. System calls, which do not
+    /// block; allocates.
     ///
     /// # Errors
     ///
-    /// As [`mio::Waker::new`]: the system has no more descriptors.
+    /// As [`mio::Waker::new`][new]: the system has no more descriptors.
+    ///
+    /// [new]: https://docs.rs/mio/1/mio/struct.Waker.html#method.new
     pub fn new(registry: &Registry, token: Token) -> io::Result<Self> {
         Ok(Self {
             shared: Arc::new(Shared {
@@ -85,7 +93,8 @@ impl Notifier {
         })
     }
 
-    /// Rings when `ctx` is done, at once if it is; [`drain`](Self::drain) then gives `token`. Lock-free; allocates.
+    /// Rings when `ctx` is done, at once if it is; [`drain`](Self::drain) then gives `token`. Lock-free; allocates. The
+    /// ring is a system call of whoever ends the context, and does not block.
     pub fn watch(&self, ctx: &Context, token: Token) -> Watch {
         let mut done = ctx.done();
         let waker = self.entry(token).into();
@@ -100,11 +109,14 @@ impl Notifier {
     }
 
     /// Wakes the poll. For those who share it, a poll having one waker: a driven engine in the same loop is built with
-    /// [`driven_with`](crate::EngineBuilder::driven_with) and a closure that calls this.
+    /// [`driven_with`](crate::EngineBuilder::driven_with) and a closure that calls this. A system call, which does not block;
+    /// allocates nothing.
     ///
     /// # Errors
     ///
-    /// As [`mio::Waker::wake`].
+    /// As [`mio::Waker::wake`][wake].
+    ///
+    /// [wake]: https://docs.rs/mio/1/mio/struct.Waker.html#method.wake
     pub fn wake(&self) -> io::Result<()> {
         self.shared.waker.wake()
     }
@@ -118,7 +130,7 @@ impl Notifier {
     }
 
     /// The tokens of the contexts that were done since the last call, the latest first. Where a context ended while it
-    /// was being watched, its token may come twice. Lock-free, one step a token; allocates.
+    /// was being watched, its token may come twice. Lock-free, one step a token; allocates for them, and wakes nobody.
     pub fn drain(&self) -> impl Iterator<Item = Token> + use<> {
         self.shared.take_fired().into_iter()
     }

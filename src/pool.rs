@@ -43,7 +43,7 @@ const PLAIN: usize = 0;
 const TIMED: usize = 1;
 
 impl Pool {
-    /// What is in stock. Wait-free; exact where no other thread is at it.
+    /// What is in stock. Wait-free, and allocates nothing; exact where no other thread is at it.
     #[must_use]
     pub fn stats() -> Stock {
         let blocks = local::blocks();
@@ -56,7 +56,8 @@ impl Pool {
     }
 
     /// Has nodes for so many contexts, with a deadline or without, in stock; answers with what is there then. Beyond
-    /// 4,096 of a kind there is no room: the rest is not allocated. Lock-free but for the allocator.
+    /// 4,096 of a kind there is no room: the rest is not allocated. Lock-free but for the allocator, which it asks for each
+    /// node that is missing.
     pub fn fill(contexts: usize) -> Stock {
         local::stock(PLAIN, contexts);
         local::stock(TIMED, contexts);
@@ -64,7 +65,7 @@ impl Pool {
     }
 
     /// Gives what is in stock back to the allocator; answers with how many bytes that were. What other threads have at
-    /// hand stays. Lock-free but for the allocator.
+    /// hand stays. Lock-free but for the allocator; allocates nothing.
     pub fn trim() -> usize {
         let blocks = local::blocks();
         let freed = [PLAIN, TIMED].map(|class| local::trim(class) * blocks[class].size);

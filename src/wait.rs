@@ -29,7 +29,18 @@ impl Context {
         Done::new(self.node())
     }
 
-    /// Blocks the thread until the context is done. On one that can never be done it blocks for ever.
+    /// Blocks the thread until the context is done. On one that can never be done it blocks for ever. Allocates nothing.
+    ///
+    /// On an engine that is driven or manual, somebody else has to turn it or move it. Where a thread is to go on after a
+    /// time whatever happens, see [`wait_timeout`](Self::wait_timeout).
+    ///
+    /// ```
+    /// use ripcord::{Context, Error};
+    /// use std::time::Duration;
+    ///
+    /// let (ctx, _guard) = Context::background().with_timeout(Duration::from_millis(1));
+    /// assert_eq!(ctx.wait(), Error::DeadlineExceeded);
+    /// ```
     pub fn wait(&self) -> Error {
         self.node().wait()
     }
@@ -38,8 +49,8 @@ impl Context {
     /// Of a context that can never be done, a channel that never is.
     ///
     /// The receiver keeps no context: where the last handle of it goes, the channel goes with the node, and is
-    /// disconnected too. One a context, made on the first call, which allocates; a clone after. Telling it is what
-    /// crossbeam's channel does on disconnection, and may block inside that crate.
+    /// disconnected too. One a context, made on the first call, which allocates; a clone after, which does not. Both are
+    /// lock-free. Telling it is what crossbeam's channel does on disconnection, and may block inside that crate.
     ///
     /// ```
     /// use crossbeam_channel::{select, unbounded};
@@ -113,7 +124,7 @@ impl Context {
     ///
     /// Where a deadline of the context's is due by then and its timer thread has not come to it, this call fires it: it
     /// runs the wakers of what ends with it, their panics contained. Allocates in that case where
-    /// contexts were merged, for the search.
+    /// contexts were merged, for the search; and by a manual clock where the pool of nodes is empty. Else nothing.
     ///
     /// ```
     /// use ripcord::{Context, Error};
@@ -128,7 +139,8 @@ impl Context {
         self.node().wait_for(d)
     }
 
-    /// Blocks the thread for `d`, or until the context is done. Counted as in [`wait_timeout`](Self::wait_timeout).
+    /// Blocks the thread for `d`, or until the context is done. Counted as in [`wait_timeout`](Self::wait_timeout), and
+    /// allocates and wakes as that does.
     ///
     /// # Errors
     ///

@@ -2,19 +2,21 @@
 
 #![cfg(target_os = "linux")]
 
-#[path = "../examples/mio_echo/server.rs"]
-mod server;
+#[expect(dead_code, reason = "its main, which takes the process's arguments")]
+#[path = "../examples/mio_echo/main.rs"]
+mod echo;
 
-use ripcord::Cause;
-use server::EchoServer;
-use std::io::{ErrorKind, Read, Write};
+use echo::server::{EchoServer, Served};
+use ripcord::{CancelHandle, Cause, Context};
+
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 const CONNECTIONS: usize = 2_000;
 
-/// Long enough for all to connect and speak on a machine that is busy with something else.
+/// Twice as long as it takes all to connect and speak, but on a machine that is busy with something else.
 const IDLE: Duration = Duration::from_secs(4);
 
 /// Longer than anything here takes.
@@ -24,19 +26,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn who_is_idle_is_closed_who_talks_is_not_and_a_cancel_ends_all() {
     // Both ends of each connection, and what else a process has.
     allow_descriptors(2 * CONNECTIONS as u64 + 200);
-    let server = EchoServer::bind(([127, 0, 0, 1], 0).into(), IDLE).expect("there is a free port");
-    let addr = server.local_addr().expect("it is bound");
-    let ctx = server.context().clone();
-    let stop = server.stopper();
-    let running = thread::spawn(move || server.run());
-
-    // Each is answered before the next connects: faster, they would overflow the listener's backlog of 128.
-    let mut clients = Vec::with_capacity(CONNECTIONS);
-    for number in 0..CONNECTIONS {
-        let mut client = Client::new(addr, number);
-        client.talk();
-        clients.push(client);
-    }
+    let Crowd {
+        ctx,
+        stop,
+        running,
+        mut clients,
+    } = Crowd::gather();
     // Not at once: after an echo, the new context is there for a moment beside the old.
     eventually("each connection is one child", || {
         ctx.child_count() == CONNECTIONS
@@ -116,6 +111,53 @@ fn one_that_sends_and_does_not_read_holds_up_nobody() {
         .expect("its poll works");
     assert_eq!(served.stopped, 2);
     assert_eq!(served.idled, 0);
+    assert_eq!(
+        served.to_string(),
+        format!(
+            "served 2: 0 closed for being idle, 2 open at the end (context canceled); {} bytes echoed",
+            served.bytes
+        )
+    );
+}
+
+/// A server with all its clients.
+struct Crowd {
+    ctx: Context,
+    stop: CancelHandle,
+    running: JoinHandle<io::Result<Served>>,
+    clients: Vec<Client>,
+}
+
+impl Crowd {
+    /// One of which none has been idle for long yet, with patience enough for that.
+    fn gather() -> Self {
+        let mut idle = IDLE;
+        loop {
+            let server =
+                EchoServer::bind(([127, 0, 0, 1], 0).into(), idle).expect("there is a free port");
+            let addr = server.local_addr().expect("it is bound");
+            let mut crowd = Self {
+                ctx: server.context().clone(),
+                stop: server.stopper(),
+                running: thread::spawn(move || server.run()),
+                clients: Vec::with_capacity(CONNECTIONS),
+            };
+            let began = Instant::now();
+            // Each is answered before the next connects: faster, they would overflow the listener's backlog of 128.
+            for number in 0..CONNECTIONS {
+                let mut client = Client::new(addr, number);
+                client.talk();
+                crowd.clients.push(client);
+            }
+            if began.elapsed() < idle / 2 {
+                return crowd;
+            }
+            crowd.stop.cancel();
+            let ended = crowd.running.join().expect("it does not panic");
+            ended.expect("its poll works");
+            idle *= 2;
+        }
+    }
 }
 
 struct Client {

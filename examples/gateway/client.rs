@@ -77,8 +77,10 @@ impl Pool {
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)));
 
-        let unreachable =
-            |error: Box<dyn Error + Send + Sync>| Failure::Unreachable(error.to_string());
+        let unreachable = |error: Box<dyn Error + Send + Sync>| Failure::Unreachable {
+            addr: self.addr,
+            why: error.to_string(),
+        };
         let mut connection = self.connection().await.map_err(unreachable)?;
         let (status, text) = get(&mut connection, path, headers)
             .await

@@ -1,8 +1,10 @@
 //! Why contexts end in this program, and what is answered when one does.
 
+use super::Said;
 use hyper::StatusCode;
 use ripcord::{Cause, Context, Error};
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The cause given with every deadline and every cancel here, so that who meets the end of a context, however far below,
@@ -26,9 +28,9 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ServerLimit(limit) => write!(f, "the server's limit of {limit:?}"),
-            Self::CallerBudget(budget) => write!(f, "the caller's budget of {budget:?}"),
-            Self::CallShare(share) => write!(f, "a call's share of {share:?}"),
+            Self::ServerLimit(limit) => write!(f, "the server's limit of {}", Said(*limit)),
+            Self::CallerBudget(budget) => write!(f, "the caller's budget of {}", Said(*budget)),
+            Self::CallShare(share) => write!(f, "a call's share of {}", Said(*share)),
             Self::HungUp => f.write_str("the client hung up"),
             Self::SiblingFailed => f.write_str("another call failed"),
             Self::ShuttingDown => f.write_str("shutting down"),
@@ -55,8 +57,11 @@ pub enum Failure {
         status: StatusCode,
         text: String,
     },
-    /// The backend cannot be reached, or does not speak HTTP.
-    Unreachable(String),
+    /// The backend there cannot be reached, or does not speak HTTP.
+    Unreachable {
+        addr: SocketAddr,
+        why: String,
+    },
     Internal(String),
 }
 
@@ -79,7 +84,7 @@ impl Failure {
             }
             Self::Ended { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Backend { status, .. } if *status == StatusCode::GATEWAY_TIMEOUT => *status,
-            Self::Backend { .. } | Self::Unreachable(_) => StatusCode::BAD_GATEWAY,
+            Self::Backend { .. } | Self::Unreachable { .. } => StatusCode::BAD_GATEWAY,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -100,7 +105,9 @@ impl fmt::Display for Failure {
             Self::Backend { status, text } => {
                 write!(f, "the backend answered {status}: {}", text.trim_end())
             }
-            Self::Unreachable(why) => write!(f, "the backend cannot be reached: {why}"),
+            Self::Unreachable { addr, why } => {
+                write!(f, "the backend {addr} cannot be reached: {why}")
+            }
             Self::Internal(why) => f.write_str(why),
         }
     }

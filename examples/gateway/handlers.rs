@@ -1,5 +1,6 @@
 //! The gateway's routes.
 
+use super::Said;
 use super::client::Pool;
 use super::failure::{Failure, Reason};
 use super::request::USER;
@@ -101,13 +102,18 @@ impl Routes for Gateway {
             "/work" => self.work(ctx, required(uri, "n")?).await,
             "/fanout" => {
                 let delay = parameter(uri, "ms")?.unwrap_or(2);
-                self.fanout(ctx, delay, parameter(uri, "fail")?).await
+                let failing = parameter(uri, "fail")?;
+                if let Some(call) = failing.filter(|&call| call >= CALLS) {
+                    let what = format!("fail is {call}, not a call from 0 to {}", CALLS - 1);
+                    return Err(Failure::BadRequest(what));
+                }
+                self.fanout(ctx, delay, failing).await
             }
             "/sleep" => {
                 let duration = Duration::from_millis(required(uri, "ms")?);
                 let slept = ctx.sleep(duration).await;
                 slept.map_err(|_| Failure::ended(ctx))?;
-                Ok(format!("slept {duration:?}\n"))
+                Ok(format!("slept {}\n", Said(duration)))
             }
             "/healthz" => Ok("ok\n".to_owned()),
             "/whoami" => Ok(format!(

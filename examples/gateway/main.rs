@@ -45,6 +45,7 @@ use ripcord::Context;
 use server::Server;
 use stats::Stats;
 use std::ffi::OsString;
+use std::fmt;
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -104,8 +105,8 @@ async fn serve(args: &Args) -> io::Result<u8> {
 
     interrupts.recv().await;
     say(format_args!(
-        "draining for up to {:?}; Ctrl-C to leave at once",
-        args.grace
+        "draining for up to {}; Ctrl-C to leave at once",
+        Said(args.grace)
     ))?;
     tokio::select! {
         cut = services.drain(args.grace) => say(format_args!("drained; {cut} connections had to be cut"))?,
@@ -161,6 +162,18 @@ impl Services {
 /// Sleeps whatever else ends: what is slept for here belongs to no request.
 fn pause(duration: Duration) -> impl Future {
     Context::background().sleep(duration)
+}
+
+/// A time as people say it: to `Duration` none at all is `0ns`.
+struct Said(Duration);
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Duration::ZERO => f.write_str("0ms"),
+            time => write!(f, "{time:?}"),
+        }
+    }
 }
 
 /// `println!` panics where stdout is closed; this says so.

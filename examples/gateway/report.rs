@@ -89,7 +89,11 @@ impl fmt::Display for Report {
         write!(f, "gateway counted    ")?;
         endings(f, |ending| self.stats.ended(ending))?;
         let late = Quantiles(&self.lateness, &[0.5, 0.99]);
-        writeln!(f, "deadline lateness  {late}, of {}", self.lateness.0.len())?;
+        write!(f, "deadline lateness  {late}")?;
+        match self.lateness.0.len() {
+            0 => writeln!(f)?,
+            count => writeln!(f, ", of {count}")?,
+        }
         write!(f, "contexts live      {}", self.live)
     }
 }
@@ -101,17 +105,57 @@ fn endings(f: &mut fmt::Formatter<'_>, count: impl Fn(Ending) -> u64) -> fmt::Re
     writeln!(f)
 }
 
-/// Prints these quantiles, and the greatest.
+/// Prints these quantiles, and the greatest; of nothing, `none`.
 struct Quantiles<'a>(&'a Durations, &'a [f64]);
 
 impl fmt::Display for Quantiles<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(Durations(histogram), quantiles) = self;
+        if histogram.is_empty() {
+            return f.write_str("none");
+        }
         for quantile in *quantiles {
             let value = histogram.value_at_quantile(*quantile);
             let percent = (quantile * 1000.0).round() / 10.0;
             write!(f, "p{percent} {:.2?}  ", Duration::from_micros(value))?;
         }
         write!(f, "max {:.2?}", Duration::from_micros(histogram.max()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(endings: &[Ending], live: u64) -> Report {
+        let mut tally = Tally::default();
+        for ending in endings {
+            tally.count(*ending);
+        }
+        Report {
+            elapsed: Duration::from_secs(1),
+            clients: 1,
+            tally,
+            lateness: Durations::default(),
+            stats: Arc::default(),
+            live,
+        }
+    }
+
+    #[test]
+    fn a_load_of_which_nothing_is_ok_or_something_is_left_is_at_fault() {
+        let none_ok = report(&[Ending::Bad, Ending::Deadline], 0);
+        assert_eq!(none_ok.fault().as_deref(), Some("no request ended ok"));
+        let left = report(&[Ending::Ok], 2);
+        assert_eq!(left.fault().as_deref(), Some("2 contexts are still live"));
+        assert_eq!(report(&[Ending::Ok, Ending::Other], 0).fault(), None);
+    }
+
+    #[test]
+    fn what_was_never_measured_is_none() {
+        let report = report(&[Ending::Bad], 0).to_string();
+        for line in ["latency of the ok  none\n", "deadline lateness  none\n"] {
+            assert!(report.contains(line), "{report}");
+        }
     }
 }

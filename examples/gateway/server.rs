@@ -6,7 +6,7 @@ use super::request::{Asked, InFlight, X_REQUEST_ID};
 use super::stats::{Ending, Stats};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Uri};
@@ -200,10 +200,14 @@ fn response(result: Result<String, Failure>, id: &str) -> Response<Full<Bytes>> 
         Ok(text) => (StatusCode::OK, text),
         Err(failure) => (failure.status(), format!("{failure}\n")),
     };
+    let not_allowed = status == StatusCode::METHOD_NOT_ALLOWED;
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    if not_allowed {
+        headers.insert(ALLOW, HeaderValue::from_static("GET"));
+    }
     if let Ok(id) = HeaderValue::from_str(id)
         && !id.is_empty()
     {

@@ -8,7 +8,7 @@
 //!
 //! The arguments are where to listen and after how many seconds a connection that says nothing is closed.
 
-mod server;
+pub mod server;
 
 use ripcord::Cause;
 use server::EchoServer;
@@ -27,7 +27,7 @@ Echoes what each connection sends, and closes one that has said nothing for a wh
 Usage: mio_echo [ADDR [SECONDS]]
 
   ADDR     where to listen, port 0 for any that is free [default: 127.0.0.1:7007]
-  SECONDS  how long a connection may say nothing [default: 10]
+  SECONDS  how long a connection may say nothing, 1 at the least [default: 10]
 
 Ctrl-C or SIGTERM stops it.";
 
@@ -36,7 +36,14 @@ fn main() -> ExitCode {
         println!("{USAGE}");
         return ExitCode::SUCCESS;
     }
-    match run() {
+    let (addr, idle) = match arguments(env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            eprintln!("mio_echo: {error}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(addr, idle) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("mio_echo: {error}");
@@ -45,8 +52,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<(), Box<dyn Error>> {
-    let (addr, idle) = arguments()?;
+fn run(addr: SocketAddr, idle: Duration) -> Result<(), Box<dyn Error>> {
     let server = EchoServer::bind(addr, idle)
         .map_err(|error| format!("cannot listen on {addr}: {error}"))?;
     println!(
@@ -69,20 +75,60 @@ fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn arguments() -> Result<(SocketAddr, Duration), String> {
-    let mut arguments = env::args().skip(1);
+/// Where to listen, and how long a connection may say nothing.
+fn arguments(
+    mut arguments: impl Iterator<Item = String>,
+) -> Result<(SocketAddr, Duration), String> {
     let addr = arguments
         .next()
         .unwrap_or_else(|| "127.0.0.1:7007".to_owned());
     let idle = arguments.next().unwrap_or_else(|| "10".to_owned());
     let addr = addr
         .parse()
-        .map_err(|_| format!("{addr:?} is not an address and a port\n\n{USAGE}"))?;
+        .map_err(|_| format!("{addr:?} is not an address and a port"))?;
     let idle = idle
         .parse()
-        .map_err(|_| format!("{idle:?} is not a whole number of seconds\n\n{USAGE}"))?;
-    if let Some(more) = arguments.next() {
-        return Err(format!("{more:?} is one argument too many\n\n{USAGE}"));
+        .ok()
+        .filter(|&seconds| seconds > 0)
+        .ok_or_else(|| format!("{idle:?} is not a whole number of seconds, 1 at the least"))?;
+    match arguments.next() {
+        None => Ok((addr, Duration::from_secs(idle))),
+        Some(more) => Err(format!("{more:?} is one argument too many")),
     }
-    Ok((addr, Duration::from_secs(idle)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<(SocketAddr, Duration), String> {
+        arguments(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn both_arguments_may_be_left_out() {
+        let default = ([127, 0, 0, 1], 7007).into();
+        assert_eq!(read(""), Ok((default, Duration::from_secs(10))));
+        let given = ([0, 0, 0, 0], 1).into();
+        assert_eq!(read("0.0.0.0:1"), Ok((given, Duration::from_secs(10))));
+        assert_eq!(read("0.0.0.0:1 3"), Ok((given, Duration::from_secs(3))));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (line, part) in [
+            ("7007", "\"7007\" is not an address and a port"),
+            (
+                "127.0.0.1:7007 0",
+                "\"0\" is not a whole number of seconds, 1 at the least",
+            ),
+            ("127.0.0.1:7007 -1", "\"-1\" is not a whole number"),
+            ("127.0.0.1:7007 10 x", "\"x\" is one argument too many"),
+        ] {
+            assert!(
+                read(line).is_err_and(|error| error.contains(part)),
+                "{line}"
+            );
+        }
+    }
 }

@@ -296,7 +296,7 @@ impl fmt::Display for Served {
         } = self;
         write!(
             f,
-            "{accepted} connections: {idled} were idle, {stopped} open at the end ({cause}); {bytes} bytes"
+            "served {accepted}: {idled} closed for being idle, {stopped} open at the end ({cause}); {bytes} bytes echoed"
         )
     }
 }

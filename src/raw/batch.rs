@@ -11,11 +11,11 @@
 //! own, as do those of a closed list (R5); that HELD is set by then tells them from those that were buried. Walkers that are
 //! under way keep the batch by its LISTED pin.
 //!
-//! Called by the facade, and by `bury` for the bytes.
+//! Called by the facade; `bury` frees the bytes.
 
 use super::entry::{Entry, Kind, Parent};
 use super::handle::Handle;
-use super::node::{self, Node};
+use super::node::Node;
 use super::state::{Announce, Pins, State};
 use super::timers::Under;
 use super::tree::{self, Plan};
@@ -148,23 +148,4 @@ fn fill(batch: *mut Node, count: usize) -> *mut Entry {
     let _ = batch.state().announce(Announce::Entries);
     batch.branch.fill(newest, count);
     newest
-}
-
-/// Frees an entry of a batch's list that was let go with the batch; `false`: it was not, and only LISTED is the caller's.
-///
-/// # Safety
-///
-/// The list of the batch is being dissolved.
-pub(crate) unsafe fn free_if_let_go(entry: *mut Entry) -> bool {
-    // What is buried gives HELD up before its registration, for a batch's list has none in its head: `fill` counts apart.
-    // SAFETY: LISTED is the caller's.
-    let let_go = unsafe { Entry::at(entry) }.state().load().is_held();
-    if let_go {
-        // SAFETY: the batch has ended, so nobody has a handle; and untouched, it has nothing below it.
-        unsafe {
-            Node::at(entry.cast()).cause.clear();
-            node::free(entry);
-        }
-    }
-    let_go
 }

@@ -7,7 +7,6 @@
 //!
 //! Called by `tree`, `merge`, `callbacks`, `waits` and those who drive timers.
 
-use super::batch;
 use super::core::Core;
 use super::entry::{Chain, Entry, Kind, Limbo, Parent, ParentRef};
 use super::list::Removal;
@@ -296,6 +295,25 @@ pub(crate) fn reclaim_limbo(mut limbo: Chain<Limbo>) {
     }
 }
 
+/// Frees an entry of a batch's list that was let go with the batch; `false`: it was not, and only LISTED is the caller's.
+///
+/// # Safety
+///
+/// The list of the batch is being dissolved.
+unsafe fn free_if_let_go(entry: *mut Entry) -> bool {
+    // What is buried gives HELD up before its registration, for a batch's list has none in its head: `fill` counts apart.
+    // SAFETY: LISTED is the caller's.
+    let let_go = unsafe { Entry::at(entry) }.state().load().is_held();
+    if let_go {
+        // SAFETY: the batch has ended, so nobody has a handle; and untouched, it has nothing below it.
+        unsafe {
+            Node::at(entry.cast()).cause.clear();
+            node::free(entry);
+        }
+    }
+    let_go
+}
+
 /// Frees an entry's bytes, and those that go with them.
 ///
 /// # Safety
@@ -320,7 +338,7 @@ pub(crate) unsafe fn reclaim(entry: *mut Entry) {
                 let is_batch = node.entry().kind() == Kind::Batch;
                 let take = |entry| {
                     // SAFETY: its LISTED pin is ours; and of a batch that was let go, HELD of what is held yet.
-                    if is_batch && unsafe { batch::free_if_let_go(entry) } {
+                    if is_batch && unsafe { free_if_let_go(entry) } {
                         return;
                     }
                     unpin(entry, Pins::LISTED);

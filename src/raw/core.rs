@@ -156,7 +156,7 @@ impl Core {
         matches!(self.drive, Drive::Thread(_)) && !self.is_stopped() && !self.is_orphaned()
     }
 
-    /// Whether the thread that serves was left behind by a fork: of what is armed nothing ever fires, and who arms sweeps.
+    /// Whether the thread that serves was left behind by a fork: of what is armed nothing ever fires, and who drops sweeps.
     #[inline]
     pub(crate) fn is_orphaned(&self) -> bool {
         matches!(self.drive, Drive::Thread(_))

@@ -55,7 +55,9 @@
 //! ancestors and the core; a list pins the bytes of its entries, not the entries; a link pins the bytes of its target; the
 //! nursery or the wheel pins those of what is armed.
 //!
-//! # Modules, each naming only those above it
+//! # Modules
+//!
+//! Each calls only those above it; what `core` has done above itself it is given by `engine` (`drive::Upper`).
 //!
 //! | module | owns |
 //! |---|---|
@@ -77,7 +79,6 @@
 //! | [`moves`] | whether deadlines are being moved to the wheel |
 //! | [`core`] | the timers of an engine: nursery, wheel, turn, who is woken |
 //! | [`bury`] | the end of entries and of bytes |
-//! | [`batch`] | many children at once |
 //! | [`tree`] | derive, release, look |
 //! | [`walk`] | the cancel, and the end by a deadline |
 //! | [`merge`] | nodes with several parents |
@@ -88,9 +89,10 @@
 //! | [`engine`] | engines of one's own |
 //! | [`values`] | values and their keys; it names none of the others |
 //! | [`view`], [`handle`], [`waiting`] | the safe face of it all |
+//! | [`batch`] | many children at once: more of `handle`'s methods, and what they do |
 //!
-//! `entry`, `head`, `stripes`, `slot`, `core`, `nursery`, `wheel` and `node` name each other's types in pointers: a record is one
-//! thing in several files. `local` holds what is one in the process: the global core and the queue of callbacks.
+//! Types are named upwards too: `entry`, `head`, `stripes`, `slot`, `core`, `nursery`, `wheel` and `node` name each other's in
+//! pointers, for a record is one thing in several files; and `view` names what it borrows, a `Handle`. `local` holds what is one in the process: the global core and the queue of callbacks.
 
 pub(crate) mod batch;
 pub(crate) mod bury;

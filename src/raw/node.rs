@@ -384,14 +384,14 @@ fn allocate<T>(record: T) -> *mut T {
     block
 }
 
-/// Frees a record, and its block, on which nothing was ever listed.
+/// Frees a record, and its block, without stripes. In line, so that of a kind that is known nothing else is asked.
 ///
 /// # Safety
 ///
-/// The last pin on it is the caller's (R10); its kind is that: a waiter's, or a node's without links.
+/// The last pin on it is the caller's (R10), its kind is that, and nothing is on its lists.
 #[inline(always)]
 pub(crate) unsafe fn free_leaf(entry: *mut Entry, kind: Kind) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise; what is behind the entry is what its kind says.
     unsafe {
         if kind.is_node() {
             let node = &mut *entry.cast::<Node>();
@@ -399,9 +399,12 @@ pub(crate) unsafe fn free_leaf(entry: *mut Entry, kind: Kind) {
             node.branch.end_of_life();
         }
         match kind {
+            Kind::Cancel | Kind::Engine | Kind::Batch => free_record(entry.cast::<Node>()),
+            Kind::Deadline | Kind::Sleep | Kind::Wait => free_record(entry.cast::<Timed>()),
+            Kind::Merged => free_record(entry.cast::<Merged>()),
             Kind::Waiter => free_record(entry.cast::<Waiter>()),
-            kind if kind.is_timed() => free_record(entry.cast::<Timed>()),
-            _ => free_record(entry.cast::<Node>()),
+            Kind::Callback => free_record(entry.cast::<Callback>()),
+            Kind::Link => free_record(entry.cast::<Link>()),
         }
     }
 }
@@ -414,26 +417,14 @@ pub(crate) unsafe fn free_leaf(entry: *mut Entry, kind: Kind) {
 pub(crate) unsafe fn free(entry: *mut Entry) {
     // SAFETY: the caller's promise.
     let kind = unsafe { Entry::at(entry) }.kind();
-    if kind.is_node() {
-        // SAFETY: the caller's promise.
-        let node = unsafe { &mut *entry.cast::<Node>() };
-        if let Some(stripes) = node.stripes.get() {
-            // SAFETY: the caller's promise.
-            unsafe { stripes::free(stripes) };
-        }
-        node.channel.free();
-        node.branch.end_of_life();
-    }
-    // SAFETY: the caller's promise; what is behind the entry is what its kind says.
+    // SAFETY: the caller's promise.
     unsafe {
-        match kind {
-            Kind::Cancel | Kind::Engine | Kind::Batch => free_record(entry.cast::<Node>()),
-            Kind::Deadline | Kind::Sleep | Kind::Wait => free_record(entry.cast::<Timed>()),
-            Kind::Merged => free_record(entry.cast::<Merged>()),
-            Kind::Waiter => free_record(entry.cast::<Waiter>()),
-            Kind::Callback => free_record(entry.cast::<Callback>()),
-            Kind::Link => free_record(entry.cast::<Link>()),
+        if kind.is_node()
+            && let Some(stripes) = Node::at(entry.cast()).stripes.get()
+        {
+            stripes::free(stripes);
         }
+        free_leaf(entry, kind);
     }
 }
 

@@ -8,7 +8,7 @@ mod process;
 #[path = "../../examples/gateway/main.rs"]
 mod gateway;
 
-use process::{Gateway, Outcome, PATIENCE, eventually};
+use process::{Gateway, Outcome, PATIENCE, eventually, free_addr};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,7 @@ fn the_smaller_of_header_and_limit_wins_and_says_so() {
             &[("X-Timeout-MS", "60"), ("grpc-timeout", "50m")],
             "the caller's budget of 50ms",
         ),
-        (&[("X-Timeout-MS", "0")], "the caller's budget of 0ns"),
+        (&[("X-Timeout-MS", "0")], "the caller's budget of 0ms"),
     ] {
         let answer = gateway.get("/sleep?ms=60000", headers);
         assert_eq!(answer.status, 504);
@@ -109,12 +109,42 @@ fn what_cannot_be_understood_is_answered_with_400_and_why() {
         ("/work?n=many", "\"many\""),
         ("/sleep?ms=-1", "\"-1\""),
         ("/fanout?ms=&fail=1", "\"\""),
+        ("/fanout?fail=3", "fail is 3, not a call from 0 to 2"),
     ] {
         let answer = gateway.get(path, &[]);
         assert_eq!(answer.status, 400, "{path}");
         assert!(answer.body.contains(part), "{path}: {}", answer.body);
     }
     assert_eq!(gateway.get("/nothing", &[]).status, 404);
+}
+
+#[test]
+fn another_method_than_get_is_told_which_there_is() {
+    let gateway = Gateway::start(&[]);
+    let answer = gateway.send_by("POST", "/healthz", &[]).answer();
+    assert_eq!(
+        (answer.status, &*answer.body),
+        (405, "only GET is answered\n")
+    );
+    assert!(answer.head.contains("allow: GET"), "{}", answer.head);
+    let answer = gateway.get("/healthz", &[]);
+    assert!(!answer.head.contains("allow:"), "{}", answer.head);
+}
+
+#[test]
+fn a_backend_that_is_not_there_is_named() {
+    let addr = free_addr().to_string();
+    let gateway = Gateway::start(&["--backend", &addr]);
+    let answer = gateway.get("/fanout", &[]);
+    assert_eq!(answer.status, 502);
+    let named = format!("the backend {addr} cannot be reached");
+    assert!(answer.body.contains(&named), "{}", answer.body);
+}
+
+#[test]
+fn no_time_at_all_is_said_in_milliseconds() {
+    let gateway = Gateway::start(&[]);
+    assert_eq!(gateway.get("/sleep?ms=0", &[]).body, "slept 0ms\n");
 }
 
 #[test]
@@ -239,17 +269,53 @@ fn a_port_that_is_taken_is_a_message_and_no_panic() {
 fn a_bad_flag_is_a_message_and_no_panic() {
     for (arguments, part) in [
         (&["--no-such-flag"][..], "--no-such-flag"),
-        (&["--limit", "2"], "--limit"),
-        (&["--limit", "99999999999999999999s"], "--limit"),
-        (&["--grace", "long"], "--grace"),
-        (&["--listen", "here"], "--listen"),
-        (&["--backend", "there"], "--backend"),
-        (&["--load", "0"], "--load"),
-        (&["--load", "ten"], "--load"),
-        (&["--clients", "0"], "--clients"),
+        (&["--limit", "2"], "say it as 250ms, 2s or 1m"),
+        (&["--limit", "1441m"], "a day (1440m) at the most"),
+        (
+            &["--limit", "99999999999999999999s"],
+            "a day (1440m) at the most",
+        ),
+        (&["--limit", "0ms"], "1ms at the least"),
+        (&["--grace", "long"], "say it as 250ms, 2s or 1m"),
+        (&["--listen", "8080"], "say it as 127.0.0.1:8080"),
+        (&["--backend", "there"], "say it as 127.0.0.1:8080"),
+        (&["--load", "0"], "seconds from 1 to 86400"),
+        (&["--load", "abc"], "seconds from 1 to 86400"),
+        (&["--load", "10s"], "without a unit"),
+        (&["--load", "86401"], "seconds from 1 to 86400"),
+        (&["--clients", "0"], "from 1 to 10000"),
+        (&["--clients", "65537"], "from 1 to 10000"),
     ] {
-        assert_failed(&Gateway::run(arguments), 2, part);
+        let outcome = Gateway::run(arguments);
+        assert_failed(&outcome, 2, arguments[0]);
+        assert_failed(&outcome, 2, part);
     }
+}
+
+#[test]
+fn help_names_all_that_a_request_may_say() {
+    let outcome = Gateway::run(&["--help"]);
+    assert_ended_well(&outcome);
+    for part in [
+        "X-Timeout-MS",
+        "grpc-timeout",
+        "X-Request-ID",
+        "X-User",
+        "/work?n=N",
+        "/fanout?ms=MS&fail=I",
+        "/sleep?ms=MS",
+        "/whoami",
+        "/healthz",
+        "/stats",
+        "250ms",
+        "[::1]:8080",
+    ] {
+        assert!(outcome.stdout.contains(part), "{part}: {}", outcome.stdout);
+    }
+    let outcome = Gateway::run(&["--version"]);
+    assert_ended_well(&outcome);
+    let version = concat!("gateway ", env!("CARGO_PKG_VERSION"));
+    assert!(outcome.stdout.contains(version), "{}", outcome.stdout);
 }
 
 #[test]
@@ -264,9 +330,22 @@ fn under_load_nothing_is_left_behind() {
 }
 
 #[test]
-fn a_load_of_which_nothing_is_ok_fails_and_says_so() {
-    let outcome = Gateway::run(&["--load", "1", "--clients", "4", "--limit", "0ms"]);
-    assert_failed(&outcome, 1, "no request ended ok");
+fn ctrl_c_ends_a_load_early_and_reports_on_it() {
+    let gateway = Gateway::under_load(&["--load", "3600", "--clients", "4"]);
+    eventually("some are answered", || gateway.stat("ok") > 20);
+    gateway.interrupt();
+    let outcome = gateway.wait();
+    assert!(
+        outcome.stdout.contains("requests in "),
+        "{}",
+        outcome.stdout
+    );
+    assert!(
+        outcome.stdout.contains("contexts live      0"),
+        "{}",
+        outcome.stdout
+    );
+    assert_ended_well(&outcome);
 }
 
 fn assert_ended_well(outcome: &Outcome) {

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{self, Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,6 +51,19 @@ impl Gateway {
         let rest = gateway.says("listening on http://");
         let addr = rest.split(',').next().unwrap_or_default();
         gateway.addr = addr.parse().expect("an address");
+        gateway
+    }
+
+    /// One that is driven by its own clients, which it says nothing about until they are through.
+    pub fn under_load(arguments: &[&str]) -> Self {
+        let addr = free_addr();
+        let mut process = spawn(&[&["--listen", &*addr.to_string()], arguments].concat());
+        let gateway = Self {
+            stdout: BufReader::new(process.stdout.take().expect("it is piped")),
+            process,
+            addr,
+        };
+        eventually("it listens", || TcpStream::connect(addr).is_ok());
         gateway
     }
 
@@ -119,6 +132,10 @@ impl Gateway {
 
     /// Sends a request, and leaves its answer to be read. Dropped, it hangs up.
     pub fn send(&self, path: &str, headers: &[(&str, &str)]) -> Asked {
+        self.send_by("GET", path, headers)
+    }
+
+    pub fn send_by(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Asked {
         let mut stream = TcpStream::connect(self.addr).expect("it listens");
         stream
             .set_read_timeout(Some(PATIENCE))
@@ -127,7 +144,7 @@ impl Gateway {
             .iter()
             .map(|(name, value)| format!("{name}: {value}\r\n"))
             .collect();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n{headers}\r\n");
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).expect("it reads");
         Asked(stream)
     }
@@ -195,6 +212,12 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
         head: head.to_owned(),
         body: body.to_owned(),
     })
+}
+
+/// Where nobody listens, for the moment.
+pub fn free_addr() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
+    listener.local_addr().expect("it is bound")
 }
 
 /// Looks until it is so.

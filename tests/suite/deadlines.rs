@@ -2,7 +2,7 @@
 //! clock that is moved by hand; of the machine's clock only that nothing comes early, and that it comes.
 
 use crate::common::{
-    Drops, LONG, MS, NS, PATIENCE, Reason, Rng, Waiter, assert_canceled, assert_expired,
+    Drops, LONG, MS, NS, PATIENCE, Reason, Rng, Waiter, ahead_of, assert_canceled, assert_expired,
     assert_live, eventually, in_time, manual, poll, reason, run_all, scaled, timed_and_told,
     when_told,
 };
@@ -1286,14 +1286,17 @@ fn a_waker_fired_by_a_deadline_may_use_the_whole_library() {
 fn a_panic_in_a_waker_a_deadline_fires_skips_nothing_and_goes_no_further() {
     in_time(|| {
         for root in with_threads() {
-            let at = Instant::now() + 5 * MS;
-            let panicking: Vec<_> = (0..3).map(|_| root.with_deadline(at)).collect();
-            let _panics: Vec<_> = panicking
-                .iter()
-                .map(|(ctx, _)| when_told(ctx, || panic!("a waker that a deadline fired")))
-                .collect();
-            let (ctx, _guard) = root.with_deadline(at);
-            let waiter = Waiter::on(&ctx);
+            let (panicking, _panics, _beside, waiter) = ahead_of(5 * MS, |after| {
+                let at = Instant::now() + after;
+                let panicking: Vec<_> = (0..3).map(|_| root.with_deadline(at)).collect();
+                let panics: Vec<_> = panicking
+                    .iter()
+                    .map(|(ctx, _)| when_told(ctx, || panic!("a waker that a deadline fired")))
+                    .collect();
+                let beside = root.with_deadline(at);
+                let waiter = Waiter::on(&beside.0);
+                (!beside.0.is_done()).then_some((panicking, panics, beside, waiter))
+            });
             for (ctx, _) in &panicking {
                 assert_eq!(ctx.wait(), Error::DeadlineExceeded);
             }

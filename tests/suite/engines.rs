@@ -1,10 +1,11 @@
 //! Engines: who fires what, when they end, and what is left of their contexts then.
 
 use crate::common::{
-    Drops, LONG, MS, NS, PATIENCE, Reason, Waiter, Wakes, assert_canceled, assert_expired,
-    assert_live, assert_stopped, eventually, in_time, manual, poll_pinned, run_all, scaled,
-    timed_and_told, when_told,
+    Drops, LONG, MS, NS, PATIENCE, Reason, Waiter, Wakes, ahead_of, assert_canceled,
+    assert_expired, assert_live, assert_stopped, eventually, in_time, manual, poll_pinned, run_all,
+    scaled, timed_and_told, when_told,
 };
+use crossbeam_channel::TryRecvError;
 use ripcord::{Context, Driver, Engine, Error};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -228,8 +229,11 @@ fn a_wait_a_sleep_and_a_callback_keep_the_engine_too() {
         assert_eq!(slept, Poll::Ready(Ok(())));
 
         let engine = threaded();
-        let (ctx, guard) = engine.background().with_timeout(20 * MS);
-        let mut waiter = Waiter::on(&ctx);
+        let (ctx, guard, mut waiter) = ahead_of(20 * MS, |after| {
+            let (ctx, guard) = engine.background().with_timeout(after);
+            let waiter = Waiter::on(&ctx);
+            (!ctx.is_done()).then_some((ctx, guard, waiter))
+        });
         drop((guard.disarm(), ctx, engine));
         eventually("the wait is told", || waiter.wakes() == 1);
         assert_eq!(waiter.poll(), Poll::Ready(Error::DeadlineExceeded));
@@ -945,11 +949,14 @@ fn a_bounded_wait_is_bounded_where_the_timer_thread_is_held_up() {
         let engine = threaded();
         let (go, may_go) = mpsc::channel::<()>();
         let may_go = Mutex::new(may_go);
+        let (entered, is_entered) = mpsc::channel();
         let (_first, _first_guard, _done) = timed_and_told(&engine.background(), 5 * MS, {
             move || {
+                let _ = entered.send(());
                 let _ = may_go.lock().expect("one thread").recv();
             }
         });
+        is_entered.recv().expect("the waker runs");
         let (late, _late_guard) = engine.background().with_timeout(10 * MS);
         let (below, _below_guard) = late.with_cancel();
         let waiter = Waiter::on(&late);
@@ -982,4 +989,18 @@ fn a_bounded_wait_on_the_timer_thread_is_bounded() {
         has_waited.recv_timeout(PATIENCE),
         Ok(Some(Error::DeadlineExceeded))
     );
+}
+
+/// Its node stays for as long as the wheel points at it, and the clock may stand for ever.
+#[test]
+fn a_channel_is_disconnected_with_the_last_handle_of_a_context_in_the_wheel() {
+    let (engine, clock) = manual();
+    let (ctx, guard) = engine.background().with_timeout(10 * MS);
+    let (_near, _near_guard) = engine.background().with_timeout(MS);
+    clock.advance(2 * MS);
+    let channel = ctx.done_channel();
+    assert_eq!(channel.try_recv(), Err(TryRecvError::Empty));
+    drop(guard.disarm());
+    drop(ctx);
+    assert_eq!(channel.try_recv(), Err(TryRecvError::Disconnected));
 }

@@ -2,7 +2,7 @@
 //! proved here of all of them together, and what they leave out.
 
 use crate::common::{
-    DropCounter, Drops, LONG, MS, NS, PATIENCE, Reason, Waiter, Wakes, assert_canceled,
+    DropCounter, Drops, LONG, MS, NS, PATIENCE, Reason, Waiter, Wakes, ahead_of, assert_canceled,
     assert_expired, assert_live, assert_stopped, eventually, in_time, manual, on_small_stack,
     on_wake, poll, poll_pinned, run_all, scaled, timed_and_told, when_told,
 };
@@ -346,6 +346,26 @@ mod point_04 {
 
 mod point_05 {
     use super::*;
+
+    #[test]
+    fn a_zero_timeout_is_done_on_return_also_under_a_deadline_that_is_due() {
+        let (engine, driver) = Engine::builder().driven().expect("it needs no thread");
+        let (parent, _parent_guard) = engine.background().with_timeout(NS);
+        thread::sleep(MS);
+        assert_live(&parent);
+        let passed = parent.deadline().expect("it has one");
+        for (child, _guard) in [
+            parent.with_timeout(Duration::ZERO),
+            parent.with_deadline(passed),
+            parent.with_deadline(Instant::now()),
+        ] {
+            assert_expired(&child, None);
+            assert_eq!(child.deadline(), Some(passed));
+        }
+        assert_live(&parent);
+        assert_eq!(driver.turn(), 1);
+        assert_expired(&parent, None);
+    }
 
     #[test]
     fn on_a_driven_engine_nothing_but_a_turn_fires_whatever_else_is_done() {
@@ -993,6 +1013,24 @@ mod point_10 {
 mod point_11 {
     use super::*;
 
+    /// The cancel is at work among many others, and has not come to the sleep yet.
+    #[test]
+    fn a_sleep_of_a_context_that_is_done_is_ready() {
+        in_time(|| {
+            let (ctx, guard) = Context::background().with_cancel();
+            let mut sleep = ctx.sleep(LONG);
+            let children: Vec<_> = (0..100_000).map(|_| ctx.with_cancel()).collect();
+            let canceller = thread::spawn(move || guard.cancel());
+            while !ctx.is_done() {
+                thread::yield_now();
+            }
+            let polled = poll_pinned(&mut sleep, Waker::noop());
+            assert_eq!(polled, Poll::Ready(Err(Error::Canceled)));
+            canceller.join().expect("it does not panic");
+            drop(children);
+        });
+    }
+
     #[test]
     fn a_time_is_counted_on_the_clock_of_the_contexts_engine() {
         in_time(|| {
@@ -1145,9 +1183,13 @@ mod point_11 {
             let (by_loop, _driver) = Engine::builder().driven().expect("it needs no thread");
             let _held_up = held_up(&own);
             for earlier in [10 * MS, Duration::ZERO] {
-                let at = Instant::now() + 20 * MS;
-                let (due, _due_guard) = own.background().with_deadline(at);
-                let (looped, _looped_guard) = by_loop.background().with_deadline(at - earlier);
+                // Live, the one of the loop stays so: nobody takes a turn.
+                let ((due, _due_guard), (looped, _looped_guard)) = ahead_of(20 * MS, |after| {
+                    let at = Instant::now() + after;
+                    let due = own.background().with_deadline(at);
+                    let looped = by_loop.background().with_deadline(at - earlier);
+                    (!looped.0.is_done()).then_some((due, looped))
+                });
                 let (hand, _hand_guard) = by_hand.background().with_deadline(clock.now() + MS);
                 for parents in [[&due, &looped], [&looped, &due], [&due, &hand]] {
                     let (merged, _guard) = Context::merge(parents);

@@ -226,15 +226,24 @@ pub(crate) fn when_told(ctx: &Context, f: impl Fn() + Send + Sync + 'static) -> 
 /// called. One that fires before `f` is in place, on a busy machine, is tried again.
 pub(crate) fn timed_and_told(
     root: &Context,
-    mut after: Duration,
+    after: Duration,
     f: impl Fn() + Send + Sync + 'static,
 ) -> (Context, CancelGuard, Done) {
     let waker = on_wake(f);
-    loop {
+    ahead_of(after, |after| {
         let (ctx, guard) = root.with_timeout(after);
         let mut done = ctx.done();
-        if poll(&mut done, &waker).is_pending() {
-            return (ctx, guard, done);
+        let waits = poll(&mut done, &waker).is_pending();
+        waits.then_some((ctx, guard, done))
+    })
+}
+
+/// What `make` makes ahead of a deadline, that far away or somewhat further. Where it came too late, on a busy machine, it
+/// answers `None` and is tried again.
+pub(crate) fn ahead_of<T>(mut after: Duration, mut make: impl FnMut(Duration) -> Option<T>) -> T {
+    loop {
+        if let Some(made) = make(after) {
+            return made;
         }
         after *= 2;
     }
