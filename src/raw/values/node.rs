@@ -1,6 +1,7 @@
 //! The node behind a set: its two counts, and its bytes.
 
 use super::Tag;
+use super::chain::{Chain, Kept};
 use super::map::{Map, Table};
 use crate::local;
 use crate::sync::{Alive, AtomicUsize, Ordering, contain};
@@ -11,10 +12,10 @@ use std::{mem, ptr};
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct ValueNode {
-    chain: AtomicUsize,
+    chain: Chain,
     holders: AtomicUsize,
-    /// Null: flat, or the first.
-    pub(super) previous: *mut ValueNode,
+    /// None: flat, or the first.
+    pub(super) previous: Hold,
     /// Drops the value and frees the bytes.
     free: unsafe fn(*mut ValueNode),
     map: Map,
@@ -25,6 +26,75 @@ pub(super) struct ValueNode {
     alive: Alive,
     /// `None`: a merge. Beside the value, for they are looked at together.
     pub(super) key: Option<&'static Tag>,
+}
+
+/// One chain count of a node, and where it is kept; or none. A copy stands for the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hold(usize);
+
+/// In a hold: the count is sharded. A node is aligned to more.
+const SHARDED: usize = 1;
+const _: () = assert!(SHARDED < align_of::<ValueNode>());
+
+impl Hold {
+    pub(super) const NONE: Self = Self(0);
+
+    /// The direct count that a node is made with.
+    pub(super) fn first(node: *mut ValueNode) -> Self {
+        Self::new(node, Kept::Direct)
+    }
+
+    #[inline(always)]
+    fn new(node: *mut ValueNode, kept: Kept) -> Self {
+        Self(node.expose_provenance() | if kept == Kept::Sharded { SHARDED } else { 0 })
+    }
+
+    #[inline(always)]
+    pub(super) fn node(self) -> Option<*mut ValueNode> {
+        (self.0 != 0).then(|| ptr::with_exposed_provenance_mut(self.0 & !SHARDED))
+    }
+
+    #[inline(always)]
+    fn kept(self) -> Kept {
+        if self.0 & SHARDED == 0 {
+            Kept::Direct
+        } else {
+            Kept::Sharded
+        }
+    }
+
+    /// So many others of the same node, one of which is the answer.
+    ///
+    /// # Safety
+    ///
+    /// It is the caller's.
+    #[inline(always)]
+    pub(super) unsafe fn acquire(self, count: usize) -> Self {
+        match self.node() {
+            // SAFETY: the caller's promise.
+            Some(node) => Self::new(node, unsafe { ValueNode::at(node) }.chain.acquire(count)),
+            None => self,
+        }
+    }
+
+    /// Gives up so many of the same kind; the last lets go what it kept.
+    ///
+    /// # Safety
+    ///
+    /// They are the caller's.
+    #[inline(always)]
+    pub(super) unsafe fn release(self, count: usize) {
+        if let Some(node) = self.node() {
+            // SAFETY: the caller's promise.
+            if unsafe { ValueNode::at(node) }
+                .chain
+                .release(self.kept(), count)
+            {
+                // SAFETY: it was the last.
+                unsafe { ValueNode::chain_ended(node) };
+            }
+        }
+    }
 }
 
 /// A node with its value.
@@ -66,15 +136,6 @@ impl ValueNode {
         unsafe { Self::at(node) }.key.map_or(0, Tag::id)
     }
 
-    /// # Safety
-    ///
-    /// The caller has a chain count of the node.
-    #[inline]
-    pub(super) unsafe fn acquire_chain(node: *mut Self, count: usize) {
-        // SAFETY: the caller's promise.
-        acquire(&unsafe { Self::at(node) }.chain, count);
-    }
-
     /// Makes a flat node a holder of what its map names.
     ///
     /// # Safety
@@ -101,7 +162,7 @@ impl ValueNode {
         loop {
             // SAFETY: the holder that stood for the chain is ours.
             let previous = unsafe { Self::at(node) }.previous;
-            if previous.is_null() {
+            if previous == Hold::NONE {
                 // SAFETY: as above.
                 for entry in unsafe { Self::table(node) }.iter() {
                     if entry != node {
@@ -112,25 +173,17 @@ impl ValueNode {
             }
             // SAFETY: as above, and given up here.
             unsafe { Self::release_holder(node) };
+            let Some(before) = previous.node() else {
+                return;
+            };
             // SAFETY: the chain count that the node had of it is ours now.
-            if previous.is_null() || !release(&unsafe { Self::at(previous) }.chain, 1) {
+            if !unsafe { Self::at(before) }
+                .chain
+                .release(previous.kept(), 1)
+            {
                 return;
             }
-            node = previous;
-        }
-    }
-
-    /// Gives up chain counts; the last lets go what it kept.
-    ///
-    /// # Safety
-    ///
-    /// So many chain counts are the caller's.
-    #[inline]
-    pub(super) unsafe fn release_chain(node: *mut Self, count: usize) {
-        // SAFETY: the caller's promise.
-        if release(&unsafe { Self::at(node) }.chain, count) {
-            // SAFETY: it was the last.
-            unsafe { Self::chain_ended(node) };
+            node = before;
         }
     }
 
@@ -176,7 +229,7 @@ impl<T> Typed<T> {
 
     /// A node with one chain count, and words for its map that are to be filled.
     pub(super) fn allocate(
-        previous: *mut ValueNode,
+        previous: Hold,
         map: Map,
         place: u32,
         before: u32,
@@ -185,7 +238,7 @@ impl<T> Typed<T> {
     ) -> *mut ValueNode {
         let (layout, offset) = Self::layout(map);
         let node = ValueNode {
-            chain: AtomicUsize::new(1),
+            chain: Chain::new(),
             holders: AtomicUsize::new(1),
             previous,
             free: Self::free,
