@@ -27,7 +27,7 @@
 //! the mark. Of those who saw it, of any two one sees the other's release, since each first releases and then
 //! reads all by RMWs. So one of them, the last, sees all; and it has a direct count meanwhile, so the node is there.
 
-use super::shards::{Shard, Shards, ShardsWord};
+use super::shards::{Refused, Shard, ShardsWord};
 use crate::local;
 use crate::sync::{AtomicUsize, Ordering};
 use crate::tuning;
@@ -48,12 +48,32 @@ pub(super) enum Kept {
     Sharded,
 }
 
+/// What came of an attempt to acquire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Acquired {
+    Yes(Kept),
+    /// Directly; and [`Chain::open`] is to be called.
+    Hot,
+    /// Not: by [`Chain::acquire_shared`].
+    No,
+}
+
+/// What came of an attempt to release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Released {
+    /// By the count alone: the node may be gone.
+    Yes,
+    /// Not, for nobody else has one.
+    Last,
+    /// Not: by [`Chain::release_slowly`].
+    No,
+}
+
 /// The chain count.
 #[derive(Debug)]
 pub(super) struct Chain {
     direct: AtomicUsize,
     shards: ShardsWord,
-    own: Shard,
 }
 
 impl Chain {
@@ -62,39 +82,36 @@ impl Chain {
         Self {
             direct: AtomicUsize::new(1),
             shards: ShardsWord::new(),
-            own: Shard::new(),
         }
     }
 
-    /// So many more, for who has one. Wait-free: no RMW where the calling thread owns its shard; allocates once in the
-    /// life of a node that threads fight over. Aborts on overflow.
+    /// So many more, for who has one. Wait-free; no RMW where the calling thread owns its shard. Aborts on overflow. No
+    /// call is made that comes back here, or registers would be saved for it.
     #[inline(always)]
-    pub(super) fn acquire(&self, more: usize) -> Kept {
+    pub(super) fn acquire(&self, more: usize) -> Acquired {
         let shards = self.shards.load();
-        if shards.is_none() {
-            if self.acquire_direct(more + HEAT_ONE) >> HEAT_SHIFT >= tuning::VALUES_HOT {
-                self.open();
-            }
-            return Kept::Direct;
+        if shards.are_open() {
+            // SAFETY: the caller has a count.
+            let acquired = unsafe { shards.acquire_as_owner(more) };
+            return if acquired {
+                Acquired::Yes(Kept::Sharded)
+            } else {
+                Acquired::No
+            };
         }
-        if shards.is_of_thread() {
-            self.own.acquire_as_owner(more);
-            return Kept::Sharded;
+        // A node that is orphaned gets no hotter.
+        let heat = if shards.is_none() { HEAT_ONE } else { 0 };
+        if self.acquire_direct(more + heat) >> HEAT_SHIFT == tuning::VALUES_HOT && heat != 0 {
+            Acquired::Hot
+        } else {
+            Acquired::Yes(Kept::Direct)
         }
-        self.acquire_of(shards, more)
     }
 
-    #[inline(never)]
-    fn acquire_of(&self, shards: Shards, more: usize) -> Kept {
-        if shards.is_orphaned() {
-            self.acquire_direct(more);
-            return Kept::Direct;
-        }
-        match shards.array() {
-            // SAFETY: the caller has a count.
-            Some(array) => unsafe { array.acquire(more) },
-            None => self.own.acquire(more),
-        }
+    /// As `acquire`, where there are shards. Wait-free.
+    pub(super) fn acquire_shared(&self, more: usize) -> Kept {
+        // SAFETY: the caller has a count.
+        unsafe { self.shards.load().acquire(more) };
         Kept::Sharded
     }
 
@@ -110,47 +127,60 @@ impl Chain {
         before
     }
 
-    /// Gives the node its shard, once. The caller has a direct count.
-    #[cold]
+    /// Gives the node its first shard, once. The caller has a direct count. Allocates where the pool is empty.
     pub(super) fn open(&self) {
         // Before anybody can have a sharded count.
         self.direct.fetch_or(SHARDED, Ordering::Relaxed);
         self.shards.open();
     }
 
-    /// Gives a node that has one shard one for each core. The caller has a count.
+    /// Gives a node that has one shard one for each core. The caller has a count. Allocates.
     pub(super) fn widen(&self) {
         self.shards.widen();
     }
 
-    /// So many less, of one kind; `true`: they were the last. Else by the count alone: the node may be gone before this
-    /// returns. Lock-free. Who is seen to have all of it takes no RMW: nobody is left who could make another.
+    /// So many less, of one kind. Wait-free. Who is seen to have all of it takes no RMW: nobody is left who could make
+    /// another. No call comes back here, as in `acquire`.
+    ///
+    /// ORDERING: Release so that who lets go sees every use of what the count kept, Acquire for that one.
     #[inline(always)]
-    pub(super) fn release(&self, kept: Kept, less: usize) -> bool {
+    pub(super) fn release(&self, kept: Kept, less: usize) -> Released {
+        let released = match kept {
+            Kept::Sharded => {
+                // SAFETY: the caller has a count, of the shards there are.
+                unsafe { self.shards.load().of_thread() }
+                    .release(less)
+                    .is_ok()
+            }
+            Kept::Direct => {
+                let seen = self.direct.load(Ordering::Acquire);
+                if seen & (COUNT | SHARDED) == less {
+                    return Released::Last;
+                }
+                seen & COUNT != less
+                    && self
+                        .direct
+                        .compare_exchange(seen, seen - less, Ordering::Release, Ordering::Relaxed)
+                        .is_ok()
+            }
+        };
+        if released {
+            Released::Yes
+        } else {
+            Released::No
+        }
+    }
+
+    /// As `release`, to the end: `true`: they were the last, and are still there. Lock-free; allocates once in the life
+    /// of a node that threads fight over.
+    pub(super) fn release_slowly(&self, kept: Kept, less: usize) -> bool {
         match kept {
             Kept::Direct => self.release_direct(less),
             Kept::Sharded => self.release_sharded(less),
         }
     }
 
-    /// ORDERING: Release so that who lets go sees every use of what the count kept, Acquire for that one.
-    #[inline(always)]
     fn release_direct(&self, less: usize) -> bool {
-        let seen = self.direct.load(Ordering::Acquire);
-        if seen & (COUNT | SHARDED) == less {
-            return true;
-        }
-        let shared = seen & COUNT != less
-            && self
-                .direct
-                .compare_exchange(seen, seen - less, Ordering::Release, Ordering::Relaxed)
-                .is_ok();
-        !shared && self.release_last_direct(less)
-    }
-
-    /// As `release_direct`, where it may be the last, or lost a race.
-    #[cold]
-    fn release_last_direct(&self, less: usize) -> bool {
         let mut looked = false;
         let mut seen = self.direct.load(Ordering::Acquire);
         loop {
@@ -178,30 +208,23 @@ impl Chain {
         }
     }
 
-    #[inline(always)]
     fn release_sharded(&self, less: usize) -> bool {
-        let shard = self.shard_of_thread(self.shards.load());
-        shard.release(less).is_err() && self.release_sharded_slowly(less)
-    }
-
-    /// As `release_sharded`, where the shard is orphaned or a race was lost.
-    #[cold]
-    fn release_sharded_slowly(&self, less: usize) -> bool {
         loop {
             let shards = self.shards.load();
-            let shard = self.shard_of_thread(shards);
+            // SAFETY: the caller has a count.
+            let shard = unsafe { shards.of_thread() };
             match shard.release(less) {
                 Ok(()) => return false,
-                Err(true) => {
-                    // SHARDED, which is not taken away while this is not released, keeps it above 0.
+                Err(Refused::Orphaned) => {
+                    // SHARDED, which is not taken away before this is released, keeps it above 0.
                     self.acquire_direct(1);
                     shard.release_orphaned(less);
                     self.orphan();
                     return self.release_direct(1);
                 }
-                Err(false) => {
+                Err(Refused::RaceLost) => {
                     local::lost_race();
-                    if shards.array().is_none() && local::is_contended() {
+                    if !shards.is_wide() && local::is_contended() {
                         self.widen();
                     }
                 }
@@ -209,23 +232,11 @@ impl Chain {
         }
     }
 
-    #[inline(always)]
-    fn shard_of_thread(&self, shards: Shards) -> &Shard {
-        match shards.array() {
-            // SAFETY: the caller has a count.
-            Some(array) => unsafe { array.of_thread() },
-            None => &self.own,
-        }
-    }
-
-    /// Marks the shards, and takes SHARDED away if nothing is left in them. The caller has a direct count, and no other
-    /// is cloned from in a way that is not seen here: it was the last, or found them marked.
-    #[cold]
+    /// Marks the shards, and takes SHARDED away if nothing is left in them. The caller has a direct count; it was seen to
+    /// be the last, or the shards to be orphaned.
     fn orphan(&self) {
-        let array = self.shards.orphan().array();
         // SAFETY: the caller has a count.
-        let array = array.into_iter().flat_map(|array| unsafe { array.iter() });
-        let all = std::iter::once(&self.own).chain(array);
+        let all = unsafe { self.shards.orphan().iter() };
         let released = all.clone().map(Shard::orphan).fold(0, usize::wrapping_add);
         let acquired = all.map(Shard::acquired).fold(0, usize::wrapping_add);
         if released == acquired {

@@ -1,7 +1,7 @@
 //! The node behind a set: its two counts, and its bytes.
 
 use super::Tag;
-use super::chain::{Chain, Kept};
+use super::chain::{Acquired, Chain, Kept, Released};
 use super::map::{Map, Table};
 use crate::local;
 use crate::sync::{Alive, AtomicUsize, Ordering, contain};
@@ -72,9 +72,49 @@ impl Hold {
     pub(super) unsafe fn acquire(self, count: usize) -> Self {
         match self.node() {
             // SAFETY: the caller's promise.
-            Some(node) => Self::new(node, unsafe { ValueNode::at(node) }.chain.acquire(count)),
-            None => self,
+            Some(node) => unsafe { Self::acquire_of(node, count) },
+            None => Self::NONE,
         }
+    }
+
+    /// A call, as is `release_of`: what has no values is not to make room for this.
+    ///
+    /// # Safety
+    ///
+    /// The caller has a chain count of the node.
+    #[inline(never)]
+    unsafe fn acquire_of(node: *mut ValueNode, count: usize) -> Self {
+        // SAFETY: the caller's promise.
+        match unsafe { ValueNode::at(node) }.chain.acquire(count) {
+            Acquired::Yes(kept) => Self::new(node, kept),
+            // SAFETY: the caller's promise.
+            Acquired::Hot => unsafe { Self::open(node) },
+            // SAFETY: the caller's promise.
+            Acquired::No => unsafe { Self::acquire_shared(node, count) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// A direct chain count is the caller's, and passes to the answer.
+    #[cold]
+    #[inline(never)]
+    unsafe fn open(node: *mut ValueNode) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { ValueNode::at(node) }.chain.open();
+        Self::new(node, Kept::Direct)
+    }
+
+    /// # Safety
+    ///
+    /// The caller has a chain count of the node.
+    #[inline(never)]
+    unsafe fn acquire_shared(node: *mut ValueNode, count: usize) -> Self {
+        // SAFETY: the caller's promise.
+        Self::new(
+            node,
+            unsafe { ValueNode::at(node) }.chain.acquire_shared(count),
+        )
     }
 
     /// Gives up so many of the same kind; the last lets go what it kept.
@@ -84,16 +124,63 @@ impl Hold {
     /// They are the caller's.
     #[inline(always)]
     pub(super) unsafe fn release(self, count: usize) {
-        if let Some(node) = self.node() {
+        if self != Self::NONE {
             // SAFETY: the caller's promise.
-            if unsafe { ValueNode::at(node) }
-                .chain
-                .release(self.kept(), count)
-            {
-                // SAFETY: it was the last.
-                unsafe { ValueNode::chain_ended(node) };
-            }
+            unsafe { self.release_of(count) };
         }
+    }
+
+    /// # Safety
+    ///
+    /// As `release`, of a node.
+    #[inline(never)]
+    unsafe fn release_of(self, count: usize) {
+        let Some(node) = self.node() else { return };
+        // SAFETY: the caller's promise.
+        match unsafe { ValueNode::at(node) }
+            .chain
+            .release(self.kept(), count)
+        {
+            Released::Yes => {}
+            // SAFETY: they are the last.
+            Released::Last => unsafe { ValueNode::chain_ended(node) },
+            // SAFETY: the caller's promise.
+            Released::No => unsafe { self.release_slowly(count) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As `release_of`.
+    #[cold]
+    #[inline(never)]
+    unsafe fn release_slowly(self, count: usize) {
+        let Some(node) = self.node() else { return };
+        // SAFETY: the caller's promise.
+        if unsafe { ValueNode::at(node) }
+            .chain
+            .release_slowly(self.kept(), count)
+        {
+            // SAFETY: they were the last.
+            unsafe { ValueNode::chain_ended(node) };
+        }
+    }
+
+    /// As `release`, of one; answers with the node where it was the last, whose end is left to the caller.
+    ///
+    /// # Safety
+    ///
+    /// It is the caller's.
+    unsafe fn release_one(self) -> Option<*mut ValueNode> {
+        self.node().filter(|&node| {
+            // SAFETY: the caller's promise.
+            let chain = &unsafe { ValueNode::at(node) }.chain;
+            match chain.release(self.kept(), 1) {
+                Released::Yes => false,
+                Released::Last => true,
+                Released::No => chain.release_slowly(self.kept(), 1),
+            }
+        })
     }
 }
 
@@ -173,17 +260,11 @@ impl ValueNode {
             }
             // SAFETY: as above, and given up here.
             unsafe { Self::release_holder(node) };
-            let Some(before) = previous.node() else {
-                return;
-            };
             // SAFETY: the chain count that the node had of it is ours now.
-            if !unsafe { Self::at(before) }
-                .chain
-                .release(previous.kept(), 1)
-            {
-                return;
+            match unsafe { previous.release_one() } {
+                Some(before) => node = before,
+                None => return,
             }
-            node = before;
         }
     }
 
