@@ -24,7 +24,7 @@
 
 mod chain;
 mod map;
-mod node;
+pub(crate) mod node;
 mod shards;
 
 use crate::local;
@@ -101,7 +101,7 @@ impl Values {
     pub(crate) const NONE: Self = Self(Hold::NONE);
 
     #[inline(always)]
-    fn node(&self) -> Option<*mut ValueNode> {
+    pub(crate) fn node(&self) -> Option<*mut ValueNode> {
         self.0.node()
     }
 

@@ -71,7 +71,7 @@ pub(super) enum Released {
 
 /// The chain count.
 #[derive(Debug)]
-pub(super) struct Chain {
+pub(crate) struct Chain {
     direct: AtomicUsize,
     shards: ShardsWord,
 }
@@ -128,14 +128,14 @@ impl Chain {
     }
 
     /// Gives the node its first shard, once. The caller has a direct count. Allocates where the pool is empty.
-    pub(super) fn open(&self) {
+    pub(crate) fn open(&self) {
         // Before anybody can have a sharded count.
         self.direct.fetch_or(SHARDED, Ordering::Relaxed);
         self.shards.open();
     }
 
     /// Gives a node that has one shard one for each core. The caller has a count. Allocates.
-    pub(super) fn widen(&self) {
+    pub(crate) fn widen(&self) {
         self.shards.widen();
     }
 

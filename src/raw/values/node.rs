@@ -11,8 +11,8 @@ use std::{mem, ptr};
 /// One value set, or a merge; the value is behind it, the map in front.
 #[derive(Debug)]
 #[repr(C)]
-pub(super) struct ValueNode {
-    chain: Chain,
+pub(crate) struct ValueNode {
+    pub(crate) chain: Chain,
     holders: AtomicUsize,
     /// None: flat, or the first.
     pub(super) previous: Hold,
@@ -196,7 +196,7 @@ impl ValueNode {
     ///
     /// The caller has a count of the node, or knows who has, for as long as it uses the answer.
     #[inline(always)]
-    pub(super) unsafe fn at<'a>(node: *mut Self) -> &'a Self {
+    pub(crate) unsafe fn at<'a>(node: *mut Self) -> &'a Self {
         // SAFETY: the caller's promise.
         let this = unsafe { &*node };
         this.alive.check();
