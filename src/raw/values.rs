@@ -13,7 +13,8 @@
 //!
 //! A node has two counts. *Chain*: the `Values` that name it, and the nodes whose `previous` it is; while it lasts,
 //! the node keeps its own `previous`. *Holders*: one for the chain count while that lasts, and one for each flat node
-//! that sees its value; with the last of them value and bytes go.
+//! that sees its value; with the last of them value and bytes go. The chain count of a hot node is kept in shards: see
+//! [`chain`].
 //!
 //! A node with [`tuning::VALUES_MAX`] before it is not continued: the next one is *flat*. It has no `previous` and is a holder of
 //! each node in its map, so what is shadowed below it goes with the last who came another way. That is what bounds the
