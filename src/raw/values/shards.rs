@@ -41,8 +41,11 @@ pub(super) struct Shard {
     alive: Alive,
 }
 
+/// The block of a first shard.
 const CLASS: usize = 0;
-const _: () = assert!(size_of::<Shard>() <= tuning::BLOCKS[CLASS] && align_of::<Shard>() <= 64);
+const BLOCK_ALIGN: usize = 64;
+const _: () = assert!(size_of::<Shard>() <= tuning::BLOCKS[CLASS]);
+const _: () = assert!(align_of::<Shard>() <= BLOCK_ALIGN);
 
 impl Shard {
     fn new(owner: usize, before: Shards) -> Self {
@@ -199,9 +202,10 @@ impl Array {
 const ORPHANED: usize = 1 << 0;
 const SHIFT_SHIFT: u32 = 1;
 const SHIFT: usize = 7 << SHIFT_SHIFT;
+const FLAGS: usize = ORPHANED | SHIFT;
 
 const _: () = assert!(tuning::STRIPES_MAX.ilog2() as usize <= SHIFT >> SHIFT_SHIFT);
-const _: () = assert!(ORPHANED | SHIFT < 64 && 64 <= align_of::<CachePadded<Shard>>());
+const _: () = assert!(FLAGS < BLOCK_ALIGN && BLOCK_ALIGN <= align_of::<CachePadded<Shard>>());
 
 /// Where a node's shards are: the word as it was at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -235,7 +239,7 @@ impl Shards {
     #[inline(always)]
     fn array(self) -> Array {
         Array {
-            first: ptr::with_exposed_provenance_mut(self.0 & !(SHIFT | ORPHANED)),
+            first: ptr::with_exposed_provenance_mut(self.0 & !FLAGS),
             shift: ((self.0 & SHIFT) >> SHIFT_SHIFT) as u32,
         }
     }
@@ -354,8 +358,8 @@ impl Drop for ShardsWord {
         let shards = Shards(self.0.load(Ordering::Relaxed));
         // Each is asked for the one before it goes.
         // SAFETY: the node is being freed, and keeps them until then.
-        let mut arrays = unsafe { shards.arrays() };
-        while let Some(array) = arrays.next() {
+        let arrays = unsafe { shards.arrays() };
+        for array in arrays {
             // SAFETY: `successors` has asked it already.
             unsafe { array.free() };
         }
