@@ -5,6 +5,8 @@ use crate::raw::handle::Handle;
 use crate::raw::node::{Node, Waiter};
 use crate::raw::tree;
 use crate::raw::turn;
+use crate::raw::values::Values;
+use crate::raw::values::node::ValueNode;
 use crate::raw::waiting::Waiting;
 use std::ptr;
 
@@ -61,6 +63,23 @@ impl Handle {
     /// How many registrations the node's own list has, that of the handles with them.
     pub(crate) fn registrations(&self) -> usize {
         self.inside().branch.registrations()
+    }
+}
+
+impl Values {
+    fn inside(&self) -> &ValueNode {
+        // SAFETY: `self` has a chain count of it.
+        unsafe { ValueNode::at(self.node().expect("models look at nodes")) }
+    }
+
+    /// Gives the node a shard of the calling thread's, as many clones would. `self` is a direct count.
+    pub(crate) fn open(&self) {
+        self.inside().chain.open();
+    }
+
+    /// Gives a node that has a shard two more, as contention would.
+    pub(crate) fn widen(&self) {
+        self.inside().chain.widen();
     }
 }
 

@@ -101,6 +101,10 @@ pub(crate) fn index() -> usize {
     INDEX.with(Cell::get)
 }
 
+pub(crate) fn known_index() -> usize {
+    index() + 1
+}
+
 pub(crate) fn stripes() -> usize {
     tuning::STRIPES_MAX
 }

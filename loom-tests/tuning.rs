@@ -15,6 +15,8 @@ pub(crate) const LINKS_MAX: usize = 1;
 pub(crate) const HANDLES_MAX: usize = 1 << 30;
 /// The third set in a row makes a flat node.
 pub(crate) const VALUES_MAX: u32 = 1;
+/// Never: a model that wants shards of values asks for them.
+pub(crate) const VALUES_HOT: usize = 1 << 20;
 /// Two deadlines on a stripe, and the third spills.
 pub(crate) const NURSERY: usize = 2;
 pub(crate) const PROBES: usize = 2;

@@ -1,6 +1,7 @@
-//! Models of values: their two counts, and the id of a key.
+//! Models of values: their two counts, the shards of a hot one, and the id of a key.
 
 use crate::harness::model;
+use crate::local;
 use crate::raw::values::{MergingValues, TypedKey, Values};
 use crate::sync::{Alive, AtomicUsize};
 use loom::thread;
@@ -140,5 +141,237 @@ fn two_first_sets_of_a_key_at_once_agree_on_its_id() {
             let shadowing = set(values, a);
             assert!(shadowing.path().len() == 2 && look(&shadowing, b));
         }
+    });
+}
+
+/// Values with a shard, or one for each thread and that one; what is here is a direct count.
+fn hot(key: Key, wide: bool) -> Values {
+    let values = set(&Values::NONE, key);
+    values.open();
+    if wide {
+        values.widen();
+    }
+    values
+}
+
+/// A thread with an index of its own; `main` has 0.
+fn with_index<T: 'static>(index: usize, f: impl FnOnce() -> T + 'static) -> thread::JoinHandle<T> {
+    thread::spawn(move || {
+        local::set_index(index);
+        f()
+    })
+}
+
+#[test]
+fn a_sharded_clone_dropped_on_another_thread_against_the_last_direct_one_frees_it_once() {
+    for wide in [false, true] {
+        model("sharded clone against the last direct", 3, 10, move || {
+            let a = key();
+            let root = hot(a, wide);
+            // Counted in the shard of this thread, and let go in that of the other.
+            let clone = root.clone();
+            let other = with_index(1, move || {
+                assert!(look(&clone, a));
+                drop(clone);
+            });
+            assert!(look(&root, a));
+            drop(root);
+            other.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn the_last_direct_one_and_two_sharded_clones_dropped_at_once_free_it_once() {
+    model("two shards against the last direct", 2, 500, || {
+        let a = key();
+        let root = hot(a, true);
+        let (here, there) = (root.clone(), root.clone());
+        let other = with_index(1, move || {
+            assert!(look(&there, a));
+            drop(there);
+        });
+        drop(root);
+        assert!(look(&here, a));
+        drop(here);
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn the_last_two_of_an_orphaned_node_dropped_on_two_shards_free_it_once() {
+    model("two shards of an orphaned node", 2, 500, || {
+        let a = key();
+        let root = hot(a, true);
+        let (here, there) = (root.clone(), root.clone());
+        drop(root);
+        let other = with_index(1, move || {
+            assert!(look(&there, a));
+            drop(there);
+        });
+        assert!(look(&here, a));
+        drop(here);
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_clone_of_a_sharded_clone_outlives_it_and_the_last_direct_one() {
+    for wide in [false, true] {
+        model(
+            "clone of a clone against the last direct",
+            2,
+            200,
+            move || {
+                let a = key();
+                let root = hot(a, wide);
+                let clone = root.clone();
+                let other = with_index(1, move || {
+                    let second = clone.clone();
+                    drop(clone);
+                    assert!(look(&second, a));
+                    let third = second.clone();
+                    drop(second);
+                    assert!(look(&third, a));
+                    drop(third);
+                });
+                drop(root);
+                other.join().unwrap();
+            },
+        );
+    }
+}
+
+#[test]
+fn a_clone_of_one_of_the_last_direct_ones_outlives_them_all() {
+    model("clone of a direct one against the last", 3, 50, || {
+        let a = key();
+        let first = set(&Values::NONE, a);
+        let second = first.clone();
+        first.open();
+        first.widen();
+        let other = with_index(1, move || {
+            let clone = second.clone();
+            drop(second);
+            assert!(look(&clone, a));
+            drop(clone);
+        });
+        drop(first);
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_node_that_gets_hot_while_it_is_cloned_and_dropped_is_freed_once() {
+    model("values getting hot", 2, 50, || {
+        let a = key();
+        let first = set(&Values::NONE, a);
+        let others = [1, 2].map(|index| {
+            let direct = first.clone();
+            with_index(index, move || {
+                direct.open();
+                let clone = direct.clone();
+                drop(direct);
+                assert!(look(&clone, a));
+                drop(clone);
+            })
+        });
+        drop(first);
+        for other in others {
+            other.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_clone_made_while_the_node_gets_hot_is_counted_where_it_is_let_go() {
+    model("clone while values get hot", 3, 50, || {
+        let a = key();
+        let first = set(&Values::NONE, a);
+        let second = first.clone();
+        let other = with_index(1, move || {
+            second.open();
+            drop(second);
+        });
+        let clone = first.clone();
+        drop(first);
+        assert!(look(&clone, a));
+        drop(clone);
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn shards_installed_while_the_last_direct_one_goes_are_freed_once() {
+    model("more shards against the last direct", 3, 50, || {
+        let a = key();
+        let root = hot(a, false);
+        let clone = root.clone();
+        let other = with_index(1, move || {
+            clone.widen();
+            let second = clone.clone();
+            drop(clone);
+            assert!(look(&second, a));
+            drop(second);
+        });
+        drop(root);
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn two_who_install_shards_at_once_lose_no_count() {
+    model("more shards by two", 2, 500, || {
+        let a = key();
+        let root = hot(a, false);
+        let (here, there) = (root.clone(), root.clone());
+        let other = with_index(1, move || {
+            there.widen();
+            let clone = there.clone();
+            drop(there);
+            assert!(look(&clone, a));
+        });
+        here.widen();
+        assert!(look(&here, a));
+        drop((here, root));
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn two_who_clone_in_one_shard_at_once_are_both_counted() {
+    model("clones in one shard", 2, 100, || {
+        let a = key();
+        let root = hot(a, false);
+        let there = root.clone();
+        let other = with_index(1, move || {
+            let clone = there.clone();
+            drop(there);
+            assert!(look(&clone, a));
+            drop(clone);
+        });
+        // This thread's shard, and the other's too.
+        let here = root.clone();
+        drop(root);
+        assert!(look(&here, a));
+        drop(here);
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_set_on_hot_values_keeps_them_when_all_others_go() {
+    model("set on a sharded clone", 2, 50, || {
+        let (a, b) = (key(), key());
+        let root = hot(a, true);
+        let clone = root.clone();
+        let other = with_index(1, move || {
+            let newer = set(&clone, b);
+            drop(clone);
+            assert!(look(&newer, a) && look(&newer, b));
+            drop(newer);
+        });
+        drop(root);
+        other.join().unwrap();
     });
 }

@@ -7,6 +7,8 @@
 //!
 //! With `--cfg ripcord_no_pool` every block comes from the allocator and goes back there, for sanitizers.
 
+mod index;
+
 use crate::monitor;
 use crate::raw::callbacks::Queue;
 use crate::raw::core::Core;
@@ -30,7 +32,6 @@ static MAGAZINES: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASS
 static STOCKED: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
 /// Blocks that came from the allocator and did not go back.
 static ALLOCATED: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
-static THREADS: AtomicUsize = AtomicUsize::new(0);
 static STRIPES: AtomicUsize = AtomicUsize::new(0);
 static KEYS: AtomicUsize = AtomicUsize::new(0);
 
@@ -76,6 +77,16 @@ thread_local! {
         })
     };
     static GIVE_BACK: GiveBack = const { GiveBack };
+    static GIVE_INDEX: GiveIndex = const { GiveIndex };
+}
+
+struct GiveIndex;
+
+impl Drop for GiveIndex {
+    fn drop(&mut self) {
+        let index = with(|local| std::mem::take(&mut local.index));
+        index::give(index - 1);
+    }
 }
 
 struct GiveBack;
@@ -365,15 +376,32 @@ fn leak<T: Sync>(word: &'static AtomicUsize, make: impl FnOnce() -> T) -> usize 
     }
 }
 
-/// The thread's index, by which it picks its stripe of a node.
+/// The thread's index, by which it picks its stripe of a node. No two threads have the same at a time; who has one of a
+/// thread that has ended comes after all which that did.
 #[inline]
 pub(crate) fn index() -> usize {
-    with(|local| {
-        if local.index == 0 {
-            local.index = THREADS.fetch_add(1, Ordering::Relaxed) + 1;
-        }
-        local.index - 1
-    })
+    match with(|local| local.index) {
+        0 => take_index(),
+        index => index - 1,
+    }
+}
+
+/// One more than the thread's index; 0: it was not asked for yet.
+#[inline(always)]
+pub(crate) fn known_index() -> usize {
+    with(|local| local.index)
+}
+
+#[cold]
+fn take_index() -> usize {
+    // At the thread's end nobody would give it back.
+    let index = if GIVE_INDEX.try_with(|_| ()).is_ok() {
+        index::take()
+    } else {
+        index::take_for_good()
+    };
+    with(|local| local.index = index + 1);
+    index
 }
 
 /// How many stripes a node gets: the cores of this machine, up to a bound.

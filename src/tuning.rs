@@ -40,6 +40,10 @@ pub(crate) const HANDLES_MAX: usize = 1 << 30;
 /// values that a flat node holds show in the cost of a set; above, a loop keeps more shadowed ones than the 64 promised.
 pub(crate) const VALUES_MAX: u32 = 32;
 
+/// Clones of one values node after which those that follow are counted in a shard of it. Arbitrary: fewer, and a request's own
+/// values, cloned some times and gone, pay for the end of shards; more, and a root takes the longer way for longer.
+pub(crate) const VALUES_HOT: usize = 16;
+
 /// Slots of a nursery's stripe (16 KiB): the deadlines one core may have ahead before they go to the wheel. A server that
 /// works at a thousand requests a core at a time is at its limit for other reasons.
 pub(crate) const NURSERY: usize = 1_024;

@@ -13,7 +13,8 @@
 //!
 //! A node has two counts. *Chain*: the `Values` that name it, and the nodes whose `previous` it is; while it lasts,
 //! the node keeps its own `previous`. *Holders*: one for the chain count while that lasts, and one for each flat node
-//! that sees its value; with the last of them value and bytes go.
+//! that sees its value; with the last of them value and bytes go. The chain count of a hot node is kept in shards: see
+//! [`chain`].
 //!
 //! A node with [`tuning::VALUES_MAX`] before it is not continued: the next one is *flat*. It has no `previous` and is a holder of
 //! each node in its map, so what is shadowed below it goes with the last who came another way. That is what bounds the
@@ -22,14 +23,16 @@
 //! So every pointer in the map of a node N is good while N's chain count lasts: by induction over the path, for what
 //! a map has that the one before it has not is N itself, and a flat node starts with holders of its own.
 
+mod chain;
 mod map;
-mod node;
+pub(crate) mod node;
+mod shards;
 
 use crate::local;
 use crate::sync::{AtomicUsize, Ordering};
 use crate::tuning;
 use map::{Map, Table};
-use node::{Typed, ValueNode};
+use node::{Hold, Typed, ValueNode};
 use std::marker::PhantomData;
 use std::ptr;
 
@@ -93,21 +96,14 @@ impl Tag {
 
 /// The values a context sees: one chain count of the newest node; or none.
 #[derive(Debug)]
-pub(crate) struct Values(usize);
+pub(crate) struct Values(Hold);
 
 impl Values {
-    pub(crate) const NONE: Self = Self(0);
-
-    /// # Safety
-    ///
-    /// A chain count of the node is the caller's, and passes to the answer.
-    unsafe fn from_node(node: *mut ValueNode) -> Self {
-        Self(node.expose_provenance())
-    }
+    pub(crate) const NONE: Self = Self(Hold::NONE);
 
     #[inline(always)]
-    fn node(&self) -> Option<*mut ValueNode> {
-        (self.0 != 0).then(|| ptr::with_exposed_provenance_mut(self.0))
+    pub(crate) fn node(&self) -> Option<*mut ValueNode> {
+        self.0.node()
     }
 
     /// The map, which lasts as long as `self`.
@@ -143,18 +139,15 @@ impl Values {
             Ok(index) => (index, table.map()),
             Err(index) => (index, table.map().with(id)),
         };
-        let continued = self.node().filter(|&node| {
+        let continued = self
+            .node()
             // SAFETY: `self` has a chain count of it.
-            unsafe { ValueNode::at(node) }.before < tuning::VALUES_MAX
-        });
+            .map(|node| unsafe { ValueNode::at(node) }.before + 1)
+            .filter(|&before| before <= tuning::VALUES_MAX);
         let (previous, before) = match continued {
-            Some(node) => {
-                // SAFETY: as above.
-                unsafe { ValueNode::acquire_chain(node, 1) };
-                // SAFETY: as above.
-                (node, unsafe { ValueNode::at(node) }.before + 1)
-            }
-            None => (ptr::null_mut(), 0),
+            // SAFETY: `self` has one.
+            Some(before) => (unsafe { self.0.acquire(1) }, before),
+            None => (Hold::NONE, 0),
         };
         let place = place.saturating_add(1);
         let node = Typed::allocate(previous, map, place, before, Some(&key.tag), value);
@@ -164,8 +157,7 @@ impl Values {
             // SAFETY: the node is new and ours, and its entries last as long as `self`.
             unsafe { ValueNode::hold_all(node) };
         }
-        // SAFETY: the chain count it was made with is ours.
-        unsafe { Self::from_node(node) }
+        Self(Hold::first(node))
     }
 
     /// The value of a key. Wait-free: the same at any depth, with a step for each doubling of the keys past 4,096.
@@ -195,7 +187,7 @@ impl Values {
             // SAFETY: `self` has a chain count of the first, each of the next.
             let this = unsafe { ValueNode::at(node) };
             path.extend(this.key.map(|key| (this.place, key.name)));
-            if this.previous.is_null() {
+            if this.previous == Hold::NONE {
                 // SAFETY: as above, and it holds its entries.
                 let held = unsafe { ValueNode::table(node) }.iter();
                 // SAFETY: as above.
@@ -207,7 +199,7 @@ impl Values {
                 });
                 path.extend(held);
             }
-            next = (!this.previous.is_null()).then_some(this.previous);
+            next = this.previous.node();
         }
         path.sort_by_key(|&(place, _)| std::cmp::Reverse(place));
         path
@@ -215,43 +207,35 @@ impl Values {
 }
 
 impl Clone for Values {
-    /// Wait-free: one RMW; none where there are no values.
+    /// Wait-free: one RMW; none where there are no values, or where this thread has cloned them often.
     #[inline]
     fn clone(&self) -> Self {
-        if let Some(node) = self.node() {
-            // SAFETY: `self` has one.
-            unsafe { ValueNode::acquire_chain(node, 1) };
-        }
-        Self(self.0)
+        // SAFETY: `self` has one.
+        Self(unsafe { self.0.acquire(1) })
     }
 }
 
 impl Drop for Values {
     #[inline]
     fn drop(&mut self) {
-        if let Some(node) = self.node() {
-            // SAFETY: the chain count is ours.
-            unsafe { ValueNode::release_chain(node, 1) };
-        }
+        // SAFETY: the chain count is ours.
+        unsafe { self.0.release(1) };
     }
 }
 
-/// So many of the same, counted by one RMW. What is not taken is given back.
+/// So many of the same, counted at once. What is not taken is given back.
 #[derive(Debug)]
 pub(crate) struct Copies {
-    values: usize,
+    values: Hold,
     left: usize,
 }
 
 impl Values {
-    /// Wait-free: one RMW; none where there are no values.
+    /// Wait-free: as one clone.
     pub(crate) fn copies(&self, count: usize) -> Copies {
-        if let Some(node) = self.node() {
-            // SAFETY: `self` has one.
-            unsafe { ValueNode::acquire_chain(node, count) };
-        }
         Copies {
-            values: self.0,
+            // SAFETY: `self` has one.
+            values: unsafe { self.0.acquire(count) },
             left: count,
         }
     }
@@ -278,14 +262,14 @@ impl Drop for Copies {
 /// Values that are let go together: of the same in a row, all by one RMW.
 #[derive(Debug)]
 pub(crate) struct LetGo {
-    values: usize,
+    values: Hold,
     count: usize,
 }
 
 impl LetGo {
     pub(crate) const fn new() -> Self {
         Self {
-            values: 0,
+            values: Hold::NONE,
             count: 0,
         }
     }
@@ -302,10 +286,9 @@ impl LetGo {
 
     fn let_go(&mut self) {
         let count = std::mem::take(&mut self.count);
-        if self.values != 0 && count > 0 {
-            let node = ptr::with_exposed_provenance_mut(self.values);
-            // SAFETY: the chain counts are ours: of the values that were forgotten.
-            unsafe { ValueNode::release_chain(node, count) };
+        if count > 0 {
+            // SAFETY: they are ours: of the values that were forgotten.
+            unsafe { self.values.release(count) };
         }
     }
 }
@@ -327,12 +310,13 @@ pub(crate) struct MergingValues<'a> {
 impl<'a> MergingValues<'a> {
     /// Allocates only where there are several that differ.
     pub(crate) fn add(&mut self, values: &'a Values) {
+        let Some(node) = values.node() else { return };
         let Some(first) = self.first else {
-            self.first = (values.0 != 0).then_some(values);
+            self.first = Some(values);
             return;
         };
         let last = self.rest.last().unwrap_or(&first);
-        if ![0, first.0, last.0].contains(&values.0) {
+        if ![first.node(), last.node()].contains(&Some(node)) {
             self.rest.push(values);
         }
     }
@@ -365,12 +349,12 @@ impl<'a> MergingValues<'a> {
             .iter()
             .fold(Map::EMPTY, |map, &(id, _)| map.with(id));
         let place = all().map(Values::place).max().unwrap_or(0);
-        let node = Typed::allocate(ptr::null_mut(), map, place, 0, None, ());
+        let node = Typed::allocate(Hold::NONE, map, place, 0, None, ());
         // SAFETY: the node is new, and the map was made for these; they last as long as what is borrowed.
         unsafe {
             ValueNode::table(node).fill(&entries);
             ValueNode::hold_all(node);
-            Values::from_node(node)
         }
+        Values(Hold::first(node))
     }
 }

@@ -700,6 +700,56 @@ fn values_that_are_only_handed_on_allocate_nothing() {
 }
 
 #[test]
+#[cfg_attr(
+    ripcord_no_pool,
+    ignore = "with the pool off every node is an allocation"
+)]
+fn a_value_that_is_cloned_often_and_goes_is_one_allocation_too() {
+    counted(|| {
+        let made = steady(|| {
+            let ctx = Context::background().with_value(&NUMBER, 1);
+            for _ in 0..100 {
+                black_box(ctx.clone());
+            }
+            let last = ctx.clone();
+            drop(ctx);
+            assert_eq!(last.value(&NUMBER), Some(&1));
+        });
+        assert_eq!(made, 1_000, "one a set");
+    });
+}
+
+#[test]
+fn values_that_threads_clone_and_drop_at_once_leave_nothing() {
+    counted(|| {
+        let round = |_| {
+            let root = Context::background().with_value(&NUMBER, 1);
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    let own = root.clone();
+                    let root = &root;
+                    scope.spawn(move || {
+                        COUNTED.set(true);
+                        for _ in 0..1_000 {
+                            black_box(own.with_value(&TEXT, "x"));
+                            black_box(root.clone());
+                        }
+                        drop(own);
+                        COUNTED.set(false);
+                    });
+                }
+            });
+            root
+        };
+        (0..10).map(round).for_each(drop);
+        let before = live();
+        let all: Vec<_> = (0..scaled(100)).map(round).collect();
+        drop(all);
+        assert_within(STOCK, before);
+    });
+}
+
+#[test]
 fn values_set_shadowed_and_merged_in_a_loop_leave_nothing() {
     counted(|| {
         let (root, _guard) = Context::background().with_cancel();

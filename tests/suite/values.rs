@@ -840,6 +840,139 @@ fn the_last_contexts_of_one_value_dropped_by_many_threads_at_once_drop_it_once()
     }
 }
 
+/// Clones and drops until what is behind the context counts as a hot context's does, and not as one's that is new.
+fn heat(ctx: &Context) {
+    for _ in 0..100 {
+        drop(ctx.clone());
+    }
+}
+
+#[test]
+fn a_value_of_a_hot_context_goes_at_once_with_the_last_of_its_clones_wherever_that_is() {
+    for round in 0..scaled(200) {
+        in_time(move || {
+            let count = Arc::default();
+            let root = Context::background().with_value(&COUNTED, Counted::new(&count));
+            heat(&root);
+            // Cloned here and on each thread, and handed on: each lets go what another cloned.
+            let (sender, receiver) = unbounded();
+            let threads = 4;
+            for _ in 0..threads {
+                sender.send(root.clone()).expect("there is a receiver");
+            }
+            run_all(threads, |_| {
+                for _ in 0..50 {
+                    let ctx: Context = receiver.recv().expect("there is a sender");
+                    let (child, _guard) = ctx.with_cancel();
+                    drop(ctx);
+                    assert!(
+                        child
+                            .value(&COUNTED)
+                            .is_some_and(|value| live(&value.0) > 0)
+                    );
+                    sender.send(child).expect("there is a receiver");
+                }
+            });
+            let mut left: Vec<Context> = receiver.try_iter().collect();
+            assert_eq!(left.len(), threads);
+            // The first one made goes before the others, or after them.
+            if round % 2 == 0 {
+                drop(root);
+            } else {
+                left.push(root);
+            }
+            while let Some(ctx) = left.pop() {
+                assert_eq!(live(&count), 1, "one sees it yet");
+                drop(ctx);
+            }
+            assert_eq!(live(&count), 0, "nobody sees it");
+        });
+    }
+}
+
+#[test]
+fn the_last_clones_of_a_hot_context_dropped_by_many_threads_at_once_drop_its_value_once() {
+    for round in 0..scaled(300) {
+        in_time(move || {
+            let count = Arc::default();
+            let root = Context::background().with_value(&COUNTED, Counted::new(&count));
+            heat(&root);
+            let mut all: Vec<_> = (0..3).map(|_| Mutex::new(Some(root.clone()))).collect();
+            if round % 2 == 0 {
+                all.push(Mutex::new(Some(root)));
+            } else {
+                drop(root);
+            }
+            run_all(all.len(), |thread| {
+                let last = all[thread].lock().expect("nobody panics with it").take();
+                let again = last.clone();
+                drop(last);
+                heat(again.as_ref().expect("it was there"));
+                drop(again);
+            });
+            assert_eq!(live(&count), 0);
+        });
+    }
+}
+
+#[test]
+fn a_hot_context_whose_first_handle_went_long_ago_keeps_its_value_for_those_that_are_left() {
+    let count = Arc::default();
+    let first = Context::background().with_value(&COUNTED, Counted::new(&count));
+    heat(&first);
+    let mut ctx = first.clone();
+    drop(first);
+    for round in 0..1_000 {
+        let (child, _guard) = ctx.with_cancel();
+        let set = child.with_value(&NUMBER, round);
+        drop(ctx);
+        assert_eq!(live(&count), 1);
+        assert_eq!(set.value(&NUMBER), Some(&round));
+        ctx = child;
+    }
+    drop(ctx);
+    assert_eq!(live(&count), 0);
+}
+
+#[test]
+fn a_batch_of_a_hot_context_lets_its_value_go_with_the_last() {
+    let count = Arc::default();
+    let root = Context::background().with_value(&COUNTED, Counted::new(&count));
+    heat(&root);
+    let batch = root.batch(100);
+    drop(root);
+    let kept = batch[7].clone();
+    drop(batch);
+    assert!(
+        kept.value(&COUNTED)
+            .is_some_and(|value| live(&value.0) == 1)
+    );
+    drop(kept);
+    assert_eq!(live(&count), 0);
+}
+
+#[test]
+fn threads_that_come_and_go_leave_what_they_counted_of_a_hot_context_to_those_after_them() {
+    let count = Arc::default();
+    let root = Context::background().with_value(&COUNTED, Counted::new(&count));
+    heat(&root);
+    let mut kept = Vec::new();
+    for _ in 0..scaled(200) {
+        let (sender, receiver) = unbounded();
+        run_all(2, |_| {
+            heat(&root);
+            sender.send(root.clone()).expect("there is a receiver");
+        });
+        kept.extend(receiver.try_iter());
+    }
+    drop(root);
+    while let Some(ctx) = kept.pop() {
+        assert_eq!(live(&count), 1);
+        drop(ctx);
+    }
+    assert_eq!(live(&count), 0);
+}
+
 #[test]
 fn a_context_with_a_deadline_and_one_of_an_engine_have_the_values_they_were_derived_with() {
     let (engine, clock) = Engine::builder()

@@ -1,6 +1,7 @@
 //! The node behind a set: its two counts, and its bytes.
 
 use super::Tag;
+use super::chain::{Acquired, Chain, Kept, Released};
 use super::map::{Map, Table};
 use crate::local;
 use crate::sync::{Alive, AtomicUsize, Ordering, contain};
@@ -10,11 +11,11 @@ use std::{mem, ptr};
 /// One value set, or a merge; the value is behind it, the map in front.
 #[derive(Debug)]
 #[repr(C)]
-pub(super) struct ValueNode {
-    chain: AtomicUsize,
+pub(crate) struct ValueNode {
+    pub(crate) chain: Chain,
     holders: AtomicUsize,
-    /// Null: flat, or the first.
-    pub(super) previous: *mut ValueNode,
+    /// None: flat, or the first.
+    pub(super) previous: Hold,
     /// Drops the value and frees the bytes.
     free: unsafe fn(*mut ValueNode),
     map: Map,
@@ -25,6 +26,162 @@ pub(super) struct ValueNode {
     alive: Alive,
     /// `None`: a merge. Beside the value, for they are looked at together.
     pub(super) key: Option<&'static Tag>,
+}
+
+/// One chain count of a node, and where it is kept; or none. A copy stands for the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hold(usize);
+
+/// In a hold: the count is sharded. A node is aligned to more.
+const SHARDED: usize = 1;
+const _: () = assert!(SHARDED < align_of::<ValueNode>());
+
+impl Hold {
+    pub(super) const NONE: Self = Self(0);
+
+    /// The direct count that a node is made with.
+    pub(super) fn first(node: *mut ValueNode) -> Self {
+        Self::new(node, Kept::Direct)
+    }
+
+    #[inline(always)]
+    fn new(node: *mut ValueNode, kept: Kept) -> Self {
+        Self(node.expose_provenance() | if kept == Kept::Sharded { SHARDED } else { 0 })
+    }
+
+    #[inline(always)]
+    pub(super) fn node(self) -> Option<*mut ValueNode> {
+        (self.0 != 0).then(|| ptr::with_exposed_provenance_mut(self.0 & !SHARDED))
+    }
+
+    #[inline(always)]
+    fn kept(self) -> Kept {
+        if self.0 & SHARDED == 0 {
+            Kept::Direct
+        } else {
+            Kept::Sharded
+        }
+    }
+
+    /// So many others of the same node, one of which is the answer.
+    ///
+    /// # Safety
+    ///
+    /// It is the caller's.
+    #[inline(always)]
+    pub(super) unsafe fn acquire(self, count: usize) -> Self {
+        match self.node() {
+            // SAFETY: the caller's promise.
+            Some(node) => unsafe { Self::acquire_of(node, count) },
+            None => Self::NONE,
+        }
+    }
+
+    /// A call, as is `release_of`: what has no values is not to make room for this.
+    ///
+    /// # Safety
+    ///
+    /// The caller has a chain count of the node.
+    #[inline(never)]
+    unsafe fn acquire_of(node: *mut ValueNode, count: usize) -> Self {
+        // SAFETY: the caller's promise.
+        match unsafe { ValueNode::at(node) }.chain.acquire(count) {
+            Acquired::Yes(kept) => Self::new(node, kept),
+            // SAFETY: the caller's promise.
+            Acquired::Hot => unsafe { Self::open(node) },
+            // SAFETY: the caller's promise.
+            Acquired::No => unsafe { Self::acquire_shared(node, count) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// A direct chain count is the caller's, and passes to the answer.
+    #[cold]
+    #[inline(never)]
+    unsafe fn open(node: *mut ValueNode) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { ValueNode::at(node) }.chain.open();
+        Self::new(node, Kept::Direct)
+    }
+
+    /// # Safety
+    ///
+    /// The caller has a chain count of the node.
+    #[inline(never)]
+    unsafe fn acquire_shared(node: *mut ValueNode, count: usize) -> Self {
+        // SAFETY: the caller's promise.
+        Self::new(
+            node,
+            unsafe { ValueNode::at(node) }.chain.acquire_shared(count),
+        )
+    }
+
+    /// Gives up so many of the same kind; the last lets go what it kept.
+    ///
+    /// # Safety
+    ///
+    /// They are the caller's.
+    #[inline(always)]
+    pub(super) unsafe fn release(self, count: usize) {
+        if self != Self::NONE {
+            // SAFETY: the caller's promise.
+            unsafe { self.release_of(count) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As `release`, of a node.
+    #[inline(never)]
+    unsafe fn release_of(self, count: usize) {
+        let Some(node) = self.node() else { return };
+        // SAFETY: the caller's promise.
+        match unsafe { ValueNode::at(node) }
+            .chain
+            .release(self.kept(), count)
+        {
+            Released::Yes => {}
+            // SAFETY: they are the last.
+            Released::Last => unsafe { ValueNode::chain_ended(node) },
+            // SAFETY: the caller's promise.
+            Released::No => unsafe { self.release_slowly(count) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As `release_of`.
+    #[cold]
+    #[inline(never)]
+    unsafe fn release_slowly(self, count: usize) {
+        let Some(node) = self.node() else { return };
+        // SAFETY: the caller's promise.
+        if unsafe { ValueNode::at(node) }
+            .chain
+            .release_slowly(self.kept(), count)
+        {
+            // SAFETY: they were the last.
+            unsafe { ValueNode::chain_ended(node) };
+        }
+    }
+
+    /// As `release`, of one; answers with the node where it was the last, whose end is left to the caller.
+    ///
+    /// # Safety
+    ///
+    /// It is the caller's.
+    unsafe fn release_one(self) -> Option<*mut ValueNode> {
+        self.node().filter(|&node| {
+            // SAFETY: the caller's promise.
+            let chain = &unsafe { ValueNode::at(node) }.chain;
+            match chain.release(self.kept(), 1) {
+                Released::Yes => false,
+                Released::Last => true,
+                Released::No => chain.release_slowly(self.kept(), 1),
+            }
+        })
+    }
 }
 
 /// A node with its value.
@@ -39,7 +196,7 @@ impl ValueNode {
     ///
     /// The caller has a count of the node, or knows who has, for as long as it uses the answer.
     #[inline(always)]
-    pub(super) unsafe fn at<'a>(node: *mut Self) -> &'a Self {
+    pub(crate) unsafe fn at<'a>(node: *mut Self) -> &'a Self {
         // SAFETY: the caller's promise.
         let this = unsafe { &*node };
         this.alive.check();
@@ -64,15 +221,6 @@ impl ValueNode {
     pub(super) unsafe fn id(node: *mut Self) -> usize {
         // SAFETY: the caller's promise.
         unsafe { Self::at(node) }.key.map_or(0, Tag::id)
-    }
-
-    /// # Safety
-    ///
-    /// The caller has a chain count of the node.
-    #[inline]
-    pub(super) unsafe fn acquire_chain(node: *mut Self, count: usize) {
-        // SAFETY: the caller's promise.
-        acquire(&unsafe { Self::at(node) }.chain, count);
     }
 
     /// Makes a flat node a holder of what its map names.
@@ -101,7 +249,7 @@ impl ValueNode {
         loop {
             // SAFETY: the holder that stood for the chain is ours.
             let previous = unsafe { Self::at(node) }.previous;
-            if previous.is_null() {
+            if previous == Hold::NONE {
                 // SAFETY: as above.
                 for entry in unsafe { Self::table(node) }.iter() {
                     if entry != node {
@@ -113,24 +261,10 @@ impl ValueNode {
             // SAFETY: as above, and given up here.
             unsafe { Self::release_holder(node) };
             // SAFETY: the chain count that the node had of it is ours now.
-            if previous.is_null() || !release(&unsafe { Self::at(previous) }.chain, 1) {
-                return;
+            match unsafe { previous.release_one() } {
+                Some(before) => node = before,
+                None => return,
             }
-            node = previous;
-        }
-    }
-
-    /// Gives up chain counts; the last lets go what it kept.
-    ///
-    /// # Safety
-    ///
-    /// So many chain counts are the caller's.
-    #[inline]
-    pub(super) unsafe fn release_chain(node: *mut Self, count: usize) {
-        // SAFETY: the caller's promise.
-        if release(&unsafe { Self::at(node) }.chain, count) {
-            // SAFETY: it was the last.
-            unsafe { Self::chain_ended(node) };
         }
     }
 
@@ -176,7 +310,7 @@ impl<T> Typed<T> {
 
     /// A node with one chain count, and words for its map that are to be filled.
     pub(super) fn allocate(
-        previous: *mut ValueNode,
+        previous: Hold,
         map: Map,
         place: u32,
         before: u32,
@@ -185,7 +319,7 @@ impl<T> Typed<T> {
     ) -> *mut ValueNode {
         let (layout, offset) = Self::layout(map);
         let node = ValueNode {
-            chain: AtomicUsize::new(1),
+            chain: Chain::new(),
             holders: AtomicUsize::new(1),
             previous,
             free: Self::free,
