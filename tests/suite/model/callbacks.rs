@@ -187,6 +187,11 @@ impl Callbacks {
         }
     }
 
+    /// Whether there may be a thread of theirs at work.
+    pub(super) fn may_be_at_work(&self) -> bool {
+        !self.due.is_empty()
+    }
+
     /// Waits for those that must run, and until all are dropped.
     pub(super) fn finish(&mut self) {
         assert!(self.live.is_empty(), "all were stopped or ended");

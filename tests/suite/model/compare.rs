@@ -9,6 +9,7 @@ use super::play::{Held, KEYS, UNSET, World};
 use super::reference::{At, End, Why};
 use super::values::Seen;
 use ripcord::{Context, EngineStopped, Error, Light};
+use std::ops::RangeInclusive;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,8 +29,8 @@ impl World {
             let what = || format!("context {:?} after step {step}, {op:?}", held.at);
             self.look(&held.ctx, held.at, &held.seen);
             let (least, most) = held.at.node.map_or((0, 0), |id| counts[id]);
-            let count = held.ctx.child_count();
             let range = least..=most;
+            let count = self.child_count(&held.ctx, &range);
             assert!(
                 range.contains(&count),
                 "{count} children, {range:?}: {}",
@@ -60,6 +61,19 @@ impl World {
         let in_batches = self.batches.iter().filter(|of| !of.batch.is_empty());
         let held = held.chain(in_batches.map(|of| &of.seen));
         self.kept_values.check(&self.values, held);
+    }
+
+    /// While a callback's thread lets go of a context, it may be told by the registrations of its parent.
+    fn child_count(&self, ctx: &Context, expected: &RangeInclusive<usize>) -> usize {
+        let began = Instant::now();
+        loop {
+            let count = ctx.child_count();
+            let may_pass = self.callbacks.may_be_at_work() && began.elapsed() < PATIENCE;
+            if expected.contains(&count) || !may_pass {
+                return count;
+            }
+            thread::yield_now();
+        }
     }
 
     /// All that is quickly asked.
