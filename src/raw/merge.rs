@@ -40,7 +40,7 @@ impl Merging {
         }
     }
 
-    /// One parent more; nothing, if it is there already or a parent before it is done. Lock-free.
+    /// One parent more; of no more than its deadline, if it is there already or a parent before it is done. Lock-free.
     ///
     /// # Safety
     ///
@@ -53,6 +53,9 @@ impl Merging {
             self.parents = 1;
             return;
         }
+        // SAFETY: one handle of it is ours, and of the parent the caller's.
+        let (node, from) = unsafe { (Node::at(self.node), Node::at(parent)) };
+        node.set_deadline(node.deadline().min(from.deadline()));
         // SAFETY: one handle of it is ours.
         let done = unsafe { tree::err(self.node) }.is_some();
         if done || !self.is_new(parent) {
@@ -115,7 +118,6 @@ impl Merging {
         node.state().pin_link();
         // SAFETY: we are the creator, and it is a merged node.
         unsafe { node::set_links(self.node, link) };
-        node.set_deadline(node.deadline().min(from.deadline()));
         // SAFETY: the link is new, LISTED if it is to be listed, and made for that place.
         if live && unsafe { tree::list(parent, at, link.cast()) }.is_ok() {
             return;

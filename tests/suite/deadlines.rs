@@ -1118,6 +1118,19 @@ fn a_select_over_the_done_channel_ends_with_the_deadline() {
 }
 
 #[test]
+fn a_merged_context_that_is_born_done_has_the_earliest_deadline_of_all_its_parents() {
+    let (done, done_guard) = Context::background().with_cancel();
+    let (late, _late_guard) = Context::background().with_timeout(2 * LONG);
+    let (early, _early_guard) = late.with_timeout(LONG);
+    done_guard.cancel();
+    for parents in [[&done, &early, &late], [&late, &done, &early]] {
+        let (merged, _merged_guard) = Context::merge(parents);
+        assert!(merged.is_done());
+        assert_eq!(merged.deadline(), early.deadline());
+    }
+}
+
+#[test]
 fn a_merged_context_has_the_earliest_deadline_and_its_cause() {
     let (engine, clock) = manual();
     let root = engine.background();

@@ -1,7 +1,18 @@
-//! Random histories of a tree, played on the engine and on a tree that is obviously right, agree after every step.
+//! Random histories of contexts, played on the engine and on a reference that is obviously right, agree after every
+//! step.
 
+mod batches;
+mod callbacks;
+mod clock;
+mod compare;
+mod derive;
+mod futures;
+mod ledger;
+mod line;
 mod ops;
+mod play;
 mod reference;
+mod values;
 
 use crate::common::{Rng, in_time, scaled};
 use ops::Op;
@@ -9,7 +20,7 @@ use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any, proptest};
 
 fn op() -> impl Strategy<Value = Op> {
-    any::<[u8; 3]>().prop_map(Op::decode)
+    any::<[u8; 4]>().prop_map(Op::decode)
 }
 
 proptest! {
@@ -17,12 +28,12 @@ proptest! {
 
     #[test]
     fn short_histories_agree(ops in vec(op(), 0..40)) {
-        ops::run(ops);
+        play::run(ops);
     }
 
     #[test]
     fn histories_agree(ops in vec(op(), 0..200)) {
-        ops::run(ops);
+        play::run(ops);
     }
 }
 
@@ -32,10 +43,10 @@ fn long_histories_agree() {
         in_time(move || {
             let mut rng = Rng::new(seed as u64);
             let ops = (0..2_000).map(|_| {
-                let [kind, first, second, ..] = rng.number().to_le_bytes();
-                Op::decode([kind, first, second])
+                let [kind, a, b, c, ..] = rng.number().to_le_bytes();
+                Op::decode([kind, a, b, c])
             });
-            ops::run(ops);
+            play::run(ops);
         });
     }
 }
