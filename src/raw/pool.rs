@@ -14,6 +14,7 @@
 //! Called by `local`, which holds the magazines and the depot of each class of blocks; models hold smaller ones.
 
 use crate::sync::{AtomicUsize, Ordering};
+use crate::tuning;
 use std::ptr;
 
 /// A free block: the first words of its bytes.
@@ -120,6 +121,7 @@ impl<'a> Depot<'a> {
                     .compare_exchange(0, word, Ordering::Release, Ordering::Relaxed)
                     .is_ok()
             {
+                tuning::window("left to the depot");
                 self.taken.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
@@ -142,6 +144,7 @@ impl<'a> Depot<'a> {
             if word == 0 {
                 return None;
             }
+            tuning::window("taken from the depot");
             self.taken.fetch_sub(1, Ordering::Relaxed);
             // SAFETY: `put` made the word, and the swap gave it to us alone.
             Some(unsafe { Magazine::from_word(word) })

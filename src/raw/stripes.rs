@@ -157,6 +157,7 @@ impl StripesWord {
             first: Box::into_raw(made).cast(),
             shift: count.ilog2(),
         };
+        tuning::window("inflating");
         // ORDERING: Release publishes the stripes to `get`.
         let installed =
             self.0
