@@ -41,10 +41,15 @@ fn a_thread_stopped_at_random_instructions_stalls_nobody() {
     let _alone = alone();
     install();
     let (root, _guard) = Context::background().with_cancel();
-    let seen = observe(STOPS, WARM_UP, || operation(&root));
+    let (striped, _striped_guard) = Context::background().with_cancel();
+    striped.inflate();
+    let seen = observe(STOPS, WARM_UP, || {
+        operation(&root);
+        operation(&striped);
+    });
     println!("{}", describe(&seen));
     assert_eq!(seen.stalls(), 0, "{}", describe(&seen));
-    assert_eq!(root.child_count(), 0);
+    assert_eq!(root.child_count() + striped.child_count(), 0);
 }
 
 /// The same eyes see a lock.

@@ -5,6 +5,9 @@ mod shipped;
 
 pub(crate) use shipped::*;
 
+/// A node is given stripes where a test asks for it, and not because threads meet on its list: here they are to meet.
+pub(crate) const CONTENTION_LIMIT: u32 = u32::MAX;
+
 use std::cell::RefCell;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
