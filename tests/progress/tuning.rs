@@ -6,7 +6,7 @@ mod shipped;
 pub(crate) use shipped::*;
 
 /// A node is given stripes where a test asks for it, and not because threads meet on its list: here they are to meet.
-pub(crate) const CONTENTION_LIMIT: u32 = u32::MAX;
+pub(crate) const CONTENTION_LIMIT: u32 = u32::MAX - 1;
 
 use std::cell::RefCell;
 use std::sync::mpsc::{Receiver, Sender, channel};
