@@ -61,10 +61,11 @@ fn contexts_that_are_kept_by_nobody_are_seen() {
     let ledger = Ledger::default();
     quiet::look(&ledger);
     assert_eq!(ledger.verdict(), Ok(()));
-    for _ in 0..1_000 {
-        mem::forget(Context::background().with_cancel());
-    }
+    let kept: Vec<_> = (0..1_000)
+        .map(|_| Context::background().with_cancel())
+        .collect();
     quiet::look(&ledger);
     let seen = ledger.verdict().expect_err("a thousand nodes are kept");
     assert!(seen.contains("kept by nobody"), "{seen}");
+    drop(kept);
 }

@@ -137,6 +137,7 @@ fn with_the_thread_of_an_engine_stopped_in_its_turn_the_rest_goes_on() {
     assert_eq!(returns(move || ahead.wait()), Error::Canceled);
 }
 
+#[cfg_attr(ripcord_no_pool, ignore = "there is no pool")]
 #[test]
 fn with_a_magazine_just_left_to_the_depot_the_rest_goes_on() {
     let _alone = alone();
@@ -151,6 +152,7 @@ fn with_a_magazine_just_left_to_the_depot_the_rest_goes_on() {
     victim.resume();
 }
 
+#[cfg_attr(ripcord_no_pool, ignore = "there is no pool")]
 #[test]
 fn with_a_magazine_just_taken_from_the_depot_the_rest_goes_on() {
     let _alone = alone();
