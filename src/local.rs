@@ -7,7 +7,13 @@
 //!
 //! With `--cfg ripcord_no_pool` every block comes from the allocator and goes back there, for sanitizers.
 
+// Named, for a test that has this file by its path, and the directory not beside it.
+#[path = "local/index.rs"]
 mod index;
+#[path = "local/stock.rs"]
+mod stock;
+
+pub(crate) use stock::{blocks, stock, trim};
 
 use crate::monitor;
 use crate::raw::callbacks::Queue;
@@ -161,9 +167,13 @@ fn refill(class: usize) -> Block {
     if let Some(block) = spare {
         return block;
     }
+    let is_first = with(|local| !local.pooled);
     if register()
-        && let Some(magazine) = take(class)
+        && let Some(mut magazine) = take(class)
     {
+        if is_first {
+            give(class, magazine.split_off(tuning::FIRST_BLOCKS));
+        }
         let kept = with(|local| std::mem::replace(&mut local.blocks[class].loaded, magazine));
         give(class, kept);
         if let Some(block) = with(|local| local.blocks[class].loaded.take()) {
@@ -254,71 +264,6 @@ fn free_all(class: usize, mut magazine: Magazine) {
         // SAFETY: every block came from `allocate_one`, and those of a magazine are in nobody's use.
         unsafe { free_one(class, block) };
     }
-}
-
-/// Blocks of a class, in the process.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Blocks {
-    pub(crate) size: usize,
-    pub(crate) allocated: usize,
-    /// In the depot and in the calling thread's magazines.
-    pub(crate) stocked: usize,
-}
-
-/// What there is of each class. Wait-free.
-pub(crate) fn blocks() -> [Blocks; CLASSES] {
-    std::array::from_fn(|class| {
-        let own = with(|local| {
-            let Pair { loaded, spare } = &local.blocks[class];
-            loaded.len() + spare.len()
-        });
-        let in_depot = STOCKED[class].load(Ordering::Relaxed);
-        Blocks {
-            size: tuning::BLOCKS[class],
-            allocated: ALLOCATED[class].load(Ordering::Relaxed),
-            stocked: in_depot + own,
-        }
-    })
-}
-
-/// Has as many blocks of a class in stock, as far as there is room; answers with how many there are then. Allocates.
-pub(crate) fn stock(class: usize, blocks: usize) -> usize {
-    if !register() {
-        return 0;
-    }
-    let missing = blocks.saturating_sub(self::blocks()[class].stocked);
-    let room =
-        (tuning::DEPOT * tuning::MAGAZINE).saturating_sub(STOCKED[class].load(Ordering::Relaxed));
-    let mut left = missing.min(room);
-    while left > 0 {
-        let mut magazine = Magazine::EMPTY;
-        for _ in 0..left.min(tuning::MAGAZINE) {
-            // SAFETY: fresh from the allocator.
-            unsafe { magazine.put(allocate_one(class)) };
-        }
-        left -= magazine.len();
-        give(class, magazine);
-    }
-    self::blocks()[class].stocked
-}
-
-/// Gives what is in the depot and in the calling thread's magazines back to the allocator; answers with how many blocks
-/// that were.
-pub(crate) fn trim(class: usize) -> usize {
-    let mut freed = 0;
-    let own = with(|local| {
-        let empty = || Pair {
-            loaded: Magazine::EMPTY,
-            spare: Magazine::EMPTY,
-        };
-        std::mem::replace(&mut local.blocks[class], empty())
-    });
-    let in_depot = std::iter::from_fn(|| take(class));
-    for magazine in [own.loaded, own.spare].into_iter().chain(in_depot) {
-        freed += magazine.len();
-        free_all(class, magazine);
-    }
-    freed
 }
 
 /// The timers that serve the whole process, made by whoever first asks. Lock-free; allocates then.

@@ -1,6 +1,5 @@
-//! A victim, what stops it, and an observer.
+//! A victim, what stops it, and an observer. Shared with `tests/progress`.
 
-use super::report::sized;
 use hdrhistogram::Histogram;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -123,8 +122,8 @@ fn pause(n: usize) -> Duration {
     Duration::from_nanos(200_000 + hash * 1_000_000 / (1 << 20))
 }
 
-/// Stops a victim so many times, while both do `op`.
-pub(super) fn observe(stops: usize, op: impl Fn() + Sync) -> Seen {
+/// Stops a victim so many times, while both do `op`; from its `warm_up`th on, for by then what both need is in pools.
+pub(super) fn observe(stops: usize, warm_up: usize, op: impl Fn() + Sync) -> Seen {
     let over = AtomicBool::new(false);
     let work = |each: &mut dyn FnMut()| {
         while !over.load(Ordering::Relaxed) {
@@ -152,8 +151,7 @@ pub(super) fn observe(stops: usize, op: impl Fn() + Sync) -> Seen {
             });
             seen
         });
-        // What both need is in pools by then.
-        while going.load(Ordering::Relaxed) < sized(10_000, 100) {
+        while going.load(Ordering::Relaxed) < warm_up {
             thread::sleep(Duration::from_millis(1));
         }
         let thread = victim.load(Ordering::SeqCst) as libc::pthread_t;

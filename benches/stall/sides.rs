@@ -45,15 +45,19 @@ fn request_tokio(root: &CancellationToken, runtime: &Runtime) {
     assert!(wait.poll(&mut noop()).is_ready());
 }
 
+fn warm_up() -> usize {
+    sized(10_000, 100)
+}
+
 fn ours(stops: usize) -> Seen {
     let (root, _guard) = Context::background().with_cancel();
-    observe(stops, || request_ours(&root))
+    observe(stops, warm_up(), || request_ours(&root))
 }
 
 fn tokio(stops: usize) -> Seen {
     let runtime = runtime();
     let root = CancellationToken::new();
-    observe(stops, || request_tokio(&root, &runtime))
+    observe(stops, warm_up(), || request_tokio(&root, &runtime))
 }
 
 pub(super) fn main() -> ExitCode {

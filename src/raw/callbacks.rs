@@ -20,6 +20,7 @@ use super::time::Time;
 use super::tree;
 use crate::local;
 use crate::sync::{self, AtomicUsize, Ordering, Threads, contain};
+use crate::tuning;
 
 /// What callback threads are to run, and the thread that hands it to them.
 #[derive(Debug)]
@@ -119,6 +120,7 @@ pub(crate) unsafe fn hand_over(callback: *mut Callback) {
     let queue = local::callbacks();
     // SAFETY: its `limbo` word goes with HELD, for who ended it does not take it off its list before it has run.
     unsafe { queue.pending.push(callback.cast()) };
+    tuning::window("dispatcher not woken");
     queue.parker.wake();
 }
 

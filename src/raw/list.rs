@@ -240,6 +240,7 @@ impl Branch {
         local::lost_race();
         // SAFETY: its `limbo` word is not in use while it is listed. LISTED passes to the owner (R1).
         unsafe { self.leaving.push(entry) };
+        tuning::window("handed over");
         loop {
             let head = self.head.load();
             if head.is_closed() {

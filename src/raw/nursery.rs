@@ -143,6 +143,7 @@ impl Stripe {
     }
 
     fn lower_earliest(&self, to: Time) {
+        tuning::window("not lowered");
         // ORDERING: SeqCst, see above; and pairs with `Core::next_wake`.
         let mut seen = self.earliest.load(Ordering::SeqCst);
         while to.word() < seen {

@@ -75,6 +75,18 @@ impl Magazine {
         Some(block.cast())
     }
 
+    /// All but so many blocks.
+    pub(crate) fn split_off(&mut self, at: usize) -> Self {
+        let mut rest = Self::EMPTY;
+        while self.length > at
+            && let Some(block) = self.take()
+        {
+            // SAFETY: it was this magazine's.
+            unsafe { rest.put(block) };
+        }
+        rest
+    }
+
     /// Takes as many blocks from another as there is room for.
     fn fill_from(&mut self, other: &mut Self) {
         while self.length < tuning::MAGAZINE
@@ -171,6 +183,7 @@ impl<'a> Depot<'a> {
                     .compare_exchange(0, word, Ordering::Release, Ordering::Relaxed)
                     .is_ok()
             {
+                tuning::window("left to the depot");
                 self.taken.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
@@ -187,6 +200,7 @@ impl<'a> Depot<'a> {
             self.slots.iter().find_map(take_from)
         };
         if in_slots.is_some() {
+            tuning::window("taken from the depot");
             self.taken.fetch_sub(1, Ordering::Relaxed);
         }
         in_slots.or_else(|| take_from(self.loose))

@@ -134,6 +134,7 @@ impl StripesWord {
 
     /// `false`: there are some, or the word is closed. By an owner of the node's own list.
     pub(crate) fn install(&self, stripes: Stripes) -> bool {
+        tuning::window("inflating");
         // ORDERING: Release publishes the stripes to `get`.
         self.0
             .compare_exchange(0, stripes.encode(), Ordering::AcqRel, Ordering::Relaxed)

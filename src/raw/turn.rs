@@ -13,6 +13,7 @@ use super::state::End;
 use super::waits;
 use super::walk::{self, Ended};
 use super::wheel::Armed;
+use crate::tuning;
 
 /// Fires what is due; answers with how many deadlines and sleeps. Where somebody else has the turn that one does it
 /// before letting go, and this call returns 0. Runs wakers, their panics contained.
@@ -20,6 +21,7 @@ pub(crate) fn turn(core: &Core) -> usize {
     if !core.begin_turn() {
         return 0;
     }
+    tuning::window("turn taken");
     let mut fired = 0;
     loop {
         // SAFETY: begun above.

@@ -15,10 +15,12 @@ use super::waker::Left;
 use super::walk::Ended;
 use crate::local;
 use crate::sync::{Channel, contain, futex};
+use crate::tuning;
 
 /// Tells everybody who waits on what one cancel has ended: wakers, blocked threads, channels; hands callbacks over; then drops the cause that
 /// came too late. Calls code that is not ours, its panics contained.
 pub(crate) fn tell(mut ended: Ended<'_>) {
+    tuning::window("not told");
     while let Some(entry) = ended.won.pop() {
         // SAFETY: pinned by a closed list below that handle, or that node itself.
         let this = unsafe { Entry::at(entry) };

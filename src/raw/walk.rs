@@ -23,6 +23,7 @@ use super::stripes::Stripe;
 use super::wheel::Armed;
 use crate::cause::Cause;
 use crate::error::Error;
+use crate::tuning;
 use std::marker::PhantomData;
 
 /// What a cancel ended and is still to tell.
@@ -181,9 +182,11 @@ impl Walk {
     ///
     /// As `mark`.
     unsafe fn below(&mut self, root: *mut Node) {
+        tuning::window("marked");
         let mut list = ParentRef::Node(root);
         // SAFETY: pinned, by the caller's promise.
         let mut entry = unsafe { Node::at(root) }.branch.close();
+        tuning::window("closed");
         loop {
             if !entry.is_null() {
                 // SAFETY: it is on a closed list of this walk.
@@ -223,6 +226,7 @@ impl Walk {
                 entry = unsafe { Stripe::at(stripe) }.branch.close();
                 continue;
             }
+            tuning::window("not propagated");
             // SAFETY: pinned by what we came through.
             unsafe { Node::at(node) }.state().propagate();
             if node == root {

@@ -29,6 +29,7 @@ impl Branch {
                 return Ownership::Busy;
             }
             if self.try_own(head) {
+                tuning::window("owned");
                 return Ownership::Taken;
             }
             local::lost_race();

@@ -1,0 +1,92 @@
+//! Windows of lists and stripes.
+
+use crate::alone;
+use crate::context::Context;
+use crate::rest::goes_on;
+use crate::victim::{Victim, returns};
+
+#[test]
+fn with_a_list_owned_by_a_stopped_thread_the_rest_goes_on() {
+    let _alone = alone();
+    let (root, guard) = Context::background().with_cancel();
+    let oldest = root.with_cancel();
+    let kept = root.with_cancel();
+    let victim = Victim::stopped_at("owned", move || drop(oldest));
+
+    goes_on(&[&root]);
+    assert!(!kept.0.is_done());
+    let canceled = root.with_cancel();
+    returns(move || canceled.1.cancel());
+
+    victim.resume();
+    assert_eq!(
+        root.child_count(),
+        1,
+        "what was handed over meanwhile is off the list"
+    );
+    guard.cancel();
+    assert!(kept.0.is_done());
+}
+
+#[test]
+fn a_cancel_does_not_wait_for_the_stopped_owner_of_a_list() {
+    let _alone = alone();
+    let (root, guard) = Context::background().with_cancel();
+    let oldest = root.with_cancel();
+    let kept = root.with_cancel();
+    let victim = Victim::stopped_at("owned", move || drop(oldest));
+
+    returns(move || guard.cancel());
+    assert!(kept.0.is_done());
+    goes_on(&[&root]);
+    victim.resume();
+}
+
+#[test]
+fn with_an_entry_handed_over_and_not_announced_the_rest_goes_on() {
+    let _alone = alone();
+    let (root, guard) = Context::background().with_cancel();
+    let [oldest, second] = [root.with_cancel(), root.with_cancel()];
+    let kept = root.with_cancel();
+    let owner = Victim::stopped_at("owned", move || drop(oldest));
+    let other = Victim::stopped_at("handed over", move || drop(second));
+
+    goes_on(&[&root]);
+    // With the owner at work again, and the other still where it is.
+    owner.resume();
+    goes_on(&[&root]);
+
+    other.resume();
+    assert_eq!(root.child_count(), 1);
+    guard.cancel();
+    assert!(kept.0.is_done());
+}
+
+#[test]
+fn with_a_node_that_is_being_given_stripes_the_rest_goes_on() {
+    let _alone = alone();
+    let (root, guard) = Context::background().with_cancel();
+    let kept = root.with_cancel();
+    let inflated = root.clone();
+    let victim = Victim::stopped_at("inflating", move || inflated.inflate());
+
+    goes_on(&[&root]);
+    victim.resume();
+    goes_on(&[&root]);
+    guard.cancel();
+    assert!(kept.0.is_done());
+}
+
+#[test]
+fn a_node_is_cancelled_while_a_stopped_thread_gives_it_stripes() {
+    let _alone = alone();
+    let (root, guard) = Context::background().with_cancel();
+    let kept = root.with_cancel();
+    let inflated = root.clone();
+    let victim = Victim::stopped_at("inflating", move || inflated.inflate());
+
+    returns(move || guard.cancel());
+    assert!(kept.0.is_done());
+    victim.resume();
+    assert!(root.with_cancel().0.is_done());
+}
