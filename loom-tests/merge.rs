@@ -97,7 +97,7 @@ fn a_merged_node_dropped_during_a_parents_cancel_is_freed_once() {
     model(
         "drop of a merged node against a parent's cancel",
         3,
-        709,
+        517,
         || {
             let (a, b) = (root(), root());
             let merged = merge(&[&a, &b]);
@@ -143,7 +143,7 @@ fn a_merge_of_more_parents_than_a_node_has_links_is_done_by_any() {
 
 #[test]
 fn a_diamond_of_merges_is_done_by_either_cancel() {
-    model("diamond of merges against two cancels", 2, 10_000, || {
+    model("diamond of merges against two cancels", 2, 6_613, || {
         let top = root();
         let (left, right) = (child(&top), child(&top));
         let merged = merge(&[&left, &right]);

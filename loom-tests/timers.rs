@@ -249,7 +249,7 @@ fn assert_agrees(node: &Handle) {
 
 #[test]
 fn a_fire_against_a_cancel_leaves_one_cause_for_good() {
-    model("fire against cancel", 3, 10_000, || {
+    model("fire against cancel", 3, 5_930, || {
         let (engine, timers) = manual();
         let node = timed_with(&engine, 20, "too late");
         let leaf = child(&node);
@@ -275,7 +275,7 @@ fn a_fire_against_a_cancel_leaves_one_cause_for_good() {
 
 #[test]
 fn a_fire_against_the_parents_cancel_leaves_one_cause_for_good() {
-    model("fire against the parent's cancel", 2, 670, || {
+    model("fire against the parent's cancel", 2, 401, || {
         let (engine, timers) = manual();
         let parent = child(&engine);
         let node = timed_with(&parent, 20, "too late");
@@ -355,7 +355,7 @@ fn a_near_arm_while_its_stripe_is_collected_is_not_lost() {
 
 #[test]
 fn an_arm_that_finds_no_slot_while_its_stripe_is_collected_is_not_lost() {
-    model("spilled arm against collection", 3, 180, || {
+    model("spilled arm against collection", 3, 158, || {
         let (engine, timers) = manual();
         let [due, later] = [timed(&engine, 5), timed(&engine, 60)];
         move_clock(&engine, 5);
@@ -393,14 +393,14 @@ fn an_arm_while_the_mark_of_its_empty_slot_is_cleared_is_not_missed() {
 
 #[test]
 fn a_near_arm_while_the_mark_of_its_empty_slot_is_cleared_is_not_missed() {
-    model("near arm at a left mark against collection", 3, 70, || {
+    model("near arm at a left mark against collection", 3, 27, || {
         arm_at_a_left_mark(8);
     });
 }
 
 #[test]
 fn an_arm_while_the_marks_of_what_is_left_are_put_back_is_not_missed() {
-    model("arm against marks that are put back", 3, 200, || {
+    model("arm against marks that are put back", 3, 158, || {
         let (engine, timers) = manual();
         let [far, due] = [timed(&engine, 60), timed(&engine, 5)];
         move_clock(&engine, 5);
@@ -434,7 +434,7 @@ fn a_slot_reused_during_a_collection_loses_no_near_deadline() {
 
 #[test]
 fn a_slot_reused_during_a_collection_fires_no_far_deadline() {
-    model("reuse by a later one against collection", 3, 700, || {
+    model("reuse by a later one against collection", 3, 578, || {
         let (engine, timers) = manual();
         let due = timed(&engine, 5);
         move_clock(&engine, 5);
@@ -595,7 +595,7 @@ fn the_last_context_against_the_last_of_the_timers_frees_them_once() {
 
 #[test]
 fn an_arm_while_the_clock_moves_past_it_is_fired_by_one_of_both() {
-    model("arm against advance", 3, 83, || {
+    model("arm against advance", 3, 62, || {
         let (engine, timers) = manual();
         let other = thread::spawn(move || {
             timers.advance(nanos(20));
@@ -615,7 +615,7 @@ fn an_arm_while_the_clock_moves_past_it_is_fired_by_one_of_both() {
 
 #[test]
 fn an_instant_armed_while_the_clock_moves_past_it_is_fired_by_one_of_both() {
-    model("arm at an instant against advance", 3, 83, || {
+    model("arm at an instant against advance", 3, 62, || {
         let (engine, timers) = manual();
         let due = Due::At(timers.now().after(nanos(20)));
         let other = thread::spawn(move || {

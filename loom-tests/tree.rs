@@ -125,7 +125,7 @@ fn two_children_dropped_at_once_leave_a_tidy_parent() {
 
 #[test]
 fn the_last_handle_of_a_parent_against_that_of_its_child() {
-    model("last parent handle against child", 3, 20, || {
+    model("last parent handle against child", 3, 7, || {
         let parent = root();
         let only = child(&parent);
         let other = thread::spawn(move || drop(only));
@@ -389,7 +389,7 @@ fn inflation_during_a_push_and_a_cancel_loses_nobody() {
 
 #[test]
 fn a_striped_parent_ends_once_with_children_on_every_stripe() {
-    model("striped parent against its children", 2, 800, || {
+    model("striped parent against its children", 2, 434, || {
         let node = root();
         let plain = child(&node);
         node.inflate();
@@ -475,7 +475,7 @@ fn the_newest_sibling_dropped_during_a_cancel_is_freed_once() {
 
 #[test]
 fn a_childs_cause_against_its_parents_plain_cancel_leaves_the_first() {
-    model("child's cause against a plain cancel", 3, 2_000, || {
+    model("child's cause against a plain cancel", 3, 1_802, || {
         let parent = root();
         let node = child(&parent);
         let leaf = child(&node);
