@@ -9,7 +9,9 @@ use common::timeouts::{
     crowd_ours, crowd_tokio, request_ours, request_pingora, request_tokio, runtime, server,
     timeout_ours, timeout_tokio,
 };
-use common::{LONG, Ripcord, Subject, Token, each, noop, shared, timed_by_itself};
+use common::{
+    LONG, Ripcord, Subject, Token, each, locked_and_clock, noop, shared, timed_by_itself,
+};
 use pingora_timeout::fast_timeout::{FastOrTokioTimeout, fast_timeout};
 use report::{Figures, Target, Unit, sized};
 use ripcord::{Engine, Error};
@@ -200,7 +202,10 @@ fn timeouts(figures: &mut Figures) {
             .peer(TOKIO, shared(threads, runtime, timeout_tokio))
             .peer(PINGORA, shared(threads, || (), timeout_pingora))
             .go()
-            .floor(CLOCK, each(Instant::now))
+            .floor(
+                "5 locked instructions and the clock",
+                locked_and_clock::<5>(threads),
+            )
             .target(Target::AtMost(most));
     }
     for (threads, plain) in [(1, "timeout-1-thread"), (2, "timeout-2-threads")] {
@@ -244,6 +249,10 @@ fn requests(figures: &mut Figures) {
             .peer(TOKIO, shared(threads, server, request_tokio))
             .peer(PINGORA, shared(threads, Token::root, request_pingora))
             .go()
+            .floor(
+                "12 locked instructions and the clock",
+                locked_and_clock::<12>(threads),
+            )
             .target(Target::AtMost(most));
     }
     figures

@@ -6,10 +6,13 @@ pub(crate) mod timeouts;
 pub(crate) mod tree;
 
 use criterion::Bencher;
+use crossbeam_utils::CachePadded;
 use ripcord::{CancelGuard, Context};
 use std::future::Future;
+use std::hint::black_box;
 use std::pin::{Pin, pin};
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{self, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -129,6 +132,46 @@ pub(crate) fn shared<R: Sync + 'static>(
             b.iter_custom(|iters| time_threads(threads, || run(&shared, iters)));
         })
     }
+}
+
+/// The least that an operation of `LOCKED` locked instructions takes, of which each is on a line that no other thread uses:
+/// how many a row has is counted with callgrind (`--dump-instr=yes`), see PERF.md.
+pub(crate) fn locked<const LOCKED: usize>(
+    threads: usize,
+) -> impl Fn() -> Box<dyn FnMut(&mut Bencher<'_>)> {
+    shared(
+        threads,
+        || (),
+        |&(), n| {
+            let lines: [CachePadded<AtomicU64>; LOCKED] =
+                std::array::from_fn(|_| CachePadded::default());
+            for _ in 0..n {
+                for line in &lines {
+                    black_box(line.fetch_add(1, Ordering::AcqRel));
+                }
+            }
+        },
+    )
+}
+
+/// As [`locked`], and a reading of the clock.
+pub(crate) fn locked_and_clock<const LOCKED: usize>(
+    threads: usize,
+) -> impl Fn() -> Box<dyn FnMut(&mut Bencher<'_>)> {
+    shared(
+        threads,
+        || (),
+        |&(), n| {
+            let lines: [CachePadded<AtomicU64>; LOCKED] =
+                std::array::from_fn(|_| CachePadded::default());
+            for _ in 0..n {
+                black_box(Instant::now());
+                for line in &lines {
+                    black_box(line.fetch_add(1, Ordering::AcqRel));
+                }
+            }
+        },
+    )
 }
 
 /// Times only what `once` says it timed.

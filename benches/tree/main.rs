@@ -9,20 +9,18 @@ mod report;
 mod work;
 
 use common::tree::{cancel_fan, chain, child, crowded, stop_source, wait, wait_stop};
-use common::{Ripcord, Subject, Token, check_tree, each, shared, timed_by_itself};
+use common::{Ripcord, Subject, Token, check_tree, each, locked, shared, timed_by_itself};
 use report::{Figures, Target};
 use ripcord::Context;
 use std::process::ExitCode;
-use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 use work::{
     BATCH, CROWD, EIGHT, LEVELS, batch, cancelled_child, child_and_wait, eight_values, first_drops,
-    guard_first, load, locked_add, look, merge_two, million, one_pass, queue, shared_add,
+    guard_first, load, locked_add, locked_pass, look, merge_two, million, one_pass, queue,
 };
 
 const TOKIO: &str = "tokio-util";
 const STOP: &str = "stop-token";
-const FETCH_ADD: &str = "`fetch_add`";
 
 fn check_ripcord() {
     let root = Ripcord::root();
@@ -84,7 +82,7 @@ fn churns(figures: &mut Figures) {
             .ours(shared(threads, Ripcord::root, child))
             .peer(TOKIO, shared(threads, Token::root, child))
             .go()
-            .floor(FETCH_ADD, shared(threads, AtomicU64::default, shared_add))
+            .floor("3 locked instructions", locked::<3>(threads))
             .target(Target::AtMost(most));
     }
     for (threads, plain) in [(1, "child-1-thread"), (2, "child-2-threads")] {
@@ -95,6 +93,7 @@ fn churns(figures: &mut Figures) {
                 || crowded::<Ripcord>(CROWD),
                 |c, n| child(&c.0, n),
             ))
+            .floor("4 locked instructions", locked::<4>(threads))
             .peer(
                 TOKIO,
                 shared(threads, || crowded::<Token>(CROWD), |c, n| child(&c.0, n)),
@@ -106,6 +105,7 @@ fn churns(figures: &mut Figures) {
         figures
             .row_on(threads, "cancelled", "child made, cancelled and dropped")
             .ours(shared(threads, Ripcord::root, cancelled_child))
+            .floor("4 locked instructions", locked::<4>(threads))
             .peer(TOKIO, shared(threads, Token::root, cancelled_child))
             .target(Target::TimesRow(1.2, plain));
     }
@@ -113,6 +113,7 @@ fn churns(figures: &mut Figures) {
         figures
             .row_on(threads, "values", "child of a root that carries 8 values")
             .ours(shared(threads, eight_values, child))
+            .floor("4 locked instructions", locked::<4>(threads))
             .go()
             .target(Target::TimesRow(1.2, plain));
     }
@@ -120,6 +121,7 @@ fn churns(figures: &mut Figures) {
         figures
             .row_on(threads, "queue", "first in, first out, 64 in flight")
             .ours(shared(threads, Ripcord::root, queue))
+            .floor("4 locked instructions", locked::<4>(threads))
             .peer(TOKIO, shared(threads, Token::root, queue))
             .go()
             .target(Target::AtMost(most));
@@ -146,6 +148,7 @@ fn waits(figures: &mut Figures) {
                 "first wait on a hot root: made, polled once, dropped",
             )
             .ours(shared(threads, Ripcord::root, wait))
+            .floor("3 locked instructions", locked::<3>(threads))
             .peer(TOKIO, shared(threads, Token::root, wait))
             .peer(STOP, shared(threads, stop_source, wait_stop))
             .target(Target::TimesRow(1.2, "child-1-thread"));
@@ -187,6 +190,7 @@ fn ends(figures: &mut Figures) {
             "chain of 1,000 made, cancelled at its root and dropped, a level",
         )
         .ours(each(|| chain::<Ripcord>(LEVELS)))
+        .floor("9 locked instructions", each(|| locked_pass(9 * LEVELS)))
         .peer(TOKIO, each(|| chain::<Token>(LEVELS)))
         .go()
         .per(LEVELS)

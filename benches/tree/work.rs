@@ -143,10 +143,11 @@ pub(super) fn locked_add() -> impl FnMut(&mut Bencher<'_>) {
     move |b| b.iter(|| black_box(&word).fetch_add(1, Ordering::Relaxed))
 }
 
-/// On a word of all threads.
-pub(super) fn shared_add(word: &AtomicU64, n: u64) {
-    for _ in 0..n {
-        black_box(word.fetch_add(1, Ordering::Relaxed));
+/// So many locked instructions on lines of this thread.
+pub(super) fn locked_pass(instructions: usize) {
+    let words: [AtomicU64; 9] = Default::default();
+    for word in words.iter().cycle().take(instructions) {
+        black_box(word.fetch_add(1, Ordering::AcqRel));
     }
 }
 

@@ -47,12 +47,7 @@ impl Branch {
                         return false;
                     }
                 }
-                // Of one, where none was in the head, that is the caller's: so nobody else is left to change it, nor a
-                // handle to push by. ORDERING: Acquire pairs with the others' release.
-                (_, false) => {
-                    return self.registered.load(Ordering::Acquire) == 1
-                        || self.registered.fetch_sub(1, Ordering::AcqRel) == 1;
-                }
+                (_, false) => return self.registered.fetch_sub(1, Ordering::AcqRel) == 1,
             }
         }
     }
