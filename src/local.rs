@@ -233,6 +233,15 @@ fn allocate_one(class: usize) -> Block {
     block
 }
 
+fn allocate_many(class: usize, blocks: usize) -> Magazine {
+    let mut magazine = Magazine::EMPTY;
+    for _ in 0..blocks {
+        // SAFETY: fresh from the allocator.
+        unsafe { magazine.put(allocate_one(class)) };
+    }
+    magazine
+}
+
 /// # Safety
 ///
 /// The block came from [`allocate_one`], of this class, and nobody uses it.

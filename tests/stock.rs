@@ -26,6 +26,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const MANY: usize = 100_000;
 
 #[test]
+#[cfg_attr(ripcord_no_pool, ignore = "there is no stock")]
 fn the_stock_of_nodes_is_bounded_and_of_use() {
     small_steps_fill_a_stock_as_one_large_step_does();
     threads_that_come_and_go_take_their_nodes_from_the_stock();

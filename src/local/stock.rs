@@ -1,7 +1,7 @@
 //! What there is of blocks, in the process: asked for, made ready, and given back to the allocator.
 
 use super::{
-    ALLOCATED, CLASSES, Pair, STOCKED, allocate_one, free_all, give, register, take, with,
+    ALLOCATED, CLASSES, Pair, STOCKED, allocate_many, free_all, give, register, take, with,
 };
 use crate::raw::pool::Magazine;
 use crate::sync::Ordering;
@@ -42,11 +42,7 @@ pub(crate) fn stock(class: usize, blocks: usize) -> usize {
         (tuning::DEPOT * tuning::MAGAZINE).saturating_sub(STOCKED[class].load(Ordering::Relaxed));
     let mut left = missing.min(room);
     while left > 0 {
-        let mut magazine = Magazine::EMPTY;
-        for _ in 0..left.min(tuning::MAGAZINE) {
-            // SAFETY: fresh from the allocator.
-            unsafe { magazine.put(allocate_one(class)) };
-        }
+        let magazine = allocate_many(class, left.min(tuning::MAGAZINE));
         left -= magazine.len();
         give(class, magazine);
     }
