@@ -194,6 +194,14 @@ impl ChannelSlot {
         unsafe { &*channel }
     }
 
+    /// The channel, if it was disconnected or is just being.
+    pub(crate) fn disconnected(&self) -> Option<&Channel> {
+        // ORDERING: Acquire pairs with `get_or_make`.
+        let word = self.0.load(Ordering::Acquire);
+        // SAFETY: as in `get_or_make`.
+        (word & DISCONNECTED != 0).then(|| unsafe { &*Self::decode(word) })
+    }
+
     /// Disconnects the channel, if there is one: by the first call, of who tells of the node's end or of its undertaker.
     pub(crate) fn disconnect(&self) {
         // ORDERING: Acquire pairs with `get_or_make`.

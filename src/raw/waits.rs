@@ -153,5 +153,6 @@ pub(crate) unsafe fn channel<'a>(node: *mut Node) -> &'a Channel {
             return channel;
         }
     }
-    local::disconnected()
+    let its_own = this.channel.disconnected();
+    its_own.unwrap_or_else(|| local::disconnected())
 }

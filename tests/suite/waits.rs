@@ -401,7 +401,7 @@ fn a_context_has_one_channel_which_all_its_handles_share() {
 }
 
 #[test]
-fn threads_that_ask_for_the_first_channel_at_once_get_the_same() {
+fn threads_that_ask_for_the_first_channel_during_the_cancel_get_one_that_is_disconnected() {
     for _ in 0..scaled(100) {
         in_time(|| {
             let (ctx, guard) = Context::background().with_cancel();
@@ -412,7 +412,6 @@ fn threads_that_ask_for_the_first_channel_at_once_get_the_same() {
                 ctx.done_channel()
             });
             for channel in &channels {
-                assert!(channel.same_channel(&channels[0]));
                 assert_eq!(channel.try_recv(), Err(TryRecvError::Disconnected));
             }
         });
