@@ -11,10 +11,13 @@ fn block() -> *mut u8 {
     Box::into_raw(Box::new([0_usize; 2])).cast()
 }
 
-fn free(block: *mut u8) -> usize {
-    // SAFETY: made by `block`, and taken out of a magazine, which gives each out once.
-    drop(unsafe { Box::from_raw(block.cast::<[usize; 2]>()) });
-    block.addr()
+/// # Safety
+///
+/// The address is one that `block` has made and exposed, and given once.
+unsafe fn free(block: usize) {
+    let block: *mut [usize; 2] = std::ptr::with_exposed_provenance_mut(block);
+    // SAFETY: the caller's promise.
+    drop(unsafe { Box::from_raw(block) });
 }
 
 fn magazine(blocks: usize) -> Magazine {
@@ -35,9 +38,12 @@ fn depot(words: &[AtomicUsize; 4]) -> Depot<'_> {
     Depot::new(&words[..2], &words[2], &words[3])
 }
 
+/// The addresses of what is in it. Not freed before all have been looked at: a block that is given out twice is to be seen.
 fn empty(magazine: Magazine) -> Vec<usize> {
     let mut magazine = magazine;
-    std::iter::from_fn(|| magazine.take()).map(free).collect()
+    std::iter::from_fn(|| magazine.take())
+        .map(<*mut u8>::expose_provenance)
+        .collect()
 }
 
 #[test]
@@ -75,6 +81,13 @@ fn each_block_once(blocks: usize) {
         all.extend(empty(magazine));
     }
     assert_eq!(all.len(), 2 * blocks, "a block was lost or given out twice");
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 2 * blocks, "a block was given out twice");
+    for block in all {
+        // SAFETY: made for a magazine, and in none any more.
+        unsafe { free(block) };
+    }
 }
 
 /// A block with a word that loom watches.

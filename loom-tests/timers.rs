@@ -691,6 +691,28 @@ fn an_engine_reached_again_after_its_last_handle_ends_once() {
 
 /// What stays in the nursery is not to be seen in the middle of a collection, and so twice in a row.
 #[test]
+fn an_arm_and_a_turn_between_two_looks_hide_no_deadline_from_the_loop() {
+    model("next timeout against an arm and a turn", 3, 20, || {
+        let (engine, timers, wakes) = driven();
+        let other = thread::spawn({
+            let engine = engine.clone();
+            move || {
+                let node = timed(&engine, 8);
+                turn(engine.core());
+                node
+            }
+        });
+        let told = timers.next_timeout();
+        let node = other.join().unwrap();
+        assert!(
+            told.is_some_and(|told| told <= nanos(8)) || wakes.load(Ordering::Relaxed) > 0,
+            "the loop sleeps past a deadline: told {told:?}"
+        );
+        drop(node);
+    });
+}
+
+#[test]
 fn two_turns_hide_no_deadline_from_the_loop() {
     model("next timeout against two turns", 2, 100, || {
         let (engine, timers, wakes) = driven();
