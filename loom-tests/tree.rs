@@ -389,7 +389,7 @@ fn inflation_during_a_push_and_a_cancel_loses_nobody() {
 
 #[test]
 fn a_striped_parent_ends_once_with_children_on_every_stripe() {
-    model("striped parent against its children", 2, 434, || {
+    model("striped parent against its children", 2, 364, || {
         let node = root();
         let plain = child(&node);
         node.inflate();
