@@ -73,7 +73,7 @@ impl Under {
 }
 
 /// A child with a deadline of its own, armed; or born done, where the deadline has passed or cannot be kept. One whose
-/// deadline is ahead and not earlier than its parent's is a plain child. Lock-free, but for the start of the thread by the first.
+/// deadline is not earlier than its parent's is a plain child. Lock-free, but for the start of the thread by the first.
 /// Gives the cause back where it is of no use.
 ///
 /// # Safety
@@ -90,15 +90,16 @@ pub(crate) unsafe fn derive(
     let (core, inherited) = unsafe { (under.core(), under.deadline()) };
     let now = core.now();
     let deadline = due.from(now);
-    // One that has passed ends the child here and now, if its parent's has passed too and nobody has fired that yet.
-    if deadline >= inherited && deadline > now {
+    if deadline >= inherited {
+        // One that has passed ends the child here and now, if its parent's has passed too and nobody has fired that yet.
+        let end = (deadline <= now).then_some(End::PASSED);
         // SAFETY: as above.
-        let node = unsafe { under.derive(plan) };
+        let node = unsafe { under.derive(Plan { end, ..plan }) };
         return (node, cause);
     }
     let plan = Plan {
         kind: Kind::Deadline,
-        deadline: deadline.min(inherited),
+        deadline,
         ..plan
     };
     // SAFETY: as above.
