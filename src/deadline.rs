@@ -16,7 +16,7 @@ impl Context {
     /// | `at` | gives |
     /// |---|---|
     /// | past (more than 292 years back too), or now | a context that is done already |
-    /// | not earlier than the parent's deadline | one that the parent's deadline ends, with the parent's cause |
+    /// | not earlier than the parent's deadline | one that the parent's deadline ends, with the parent's cause, also where both have passed and that is yet to fire |
     /// | more than 292 years ahead | one without a deadline of its own |
     ///
     /// A guard bound to `_` is dropped, and cancels, at once: bind it to `_guard`.

@@ -91,10 +91,9 @@ pub(crate) unsafe fn derive(
     let now = core.now();
     let deadline = due.from(now);
     if deadline >= inherited {
-        // One that has passed ends the child here and now, if its parent's has passed too and nobody has fired that yet.
-        let end = (deadline <= now).then_some(End::PASSED);
+        // Though it may have passed: then so has the parent's, which fires for both.
         // SAFETY: as above.
-        let node = unsafe { under.derive(Plan { end, ..plan }) };
+        let node = unsafe { under.derive(plan) };
         return (node, cause);
     }
     let plan = Plan {

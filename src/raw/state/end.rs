@@ -35,12 +35,6 @@ impl End {
         cause_at: CauseAt::Own,
     };
 
-    /// It was given a deadline that had passed, as had its parent's.
-    pub(crate) const PASSED: Self = Self {
-        error: Error::DeadlineExceeded,
-        cause_at: CauseAt::Plain,
-    };
-
     /// Its own deadline will never fire: the engine was stopped.
     pub(crate) const STOPPED: Self = Self {
         error: Error::Canceled,
