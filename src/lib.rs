@@ -155,6 +155,7 @@ mod local;
 #[cfg(feature = "mio")]
 pub mod mio;
 pub mod monitor;
+mod patterns;
 mod pool;
 mod raw;
 mod run;
