@@ -209,8 +209,10 @@ unsafe fn free_to_depot(class: usize, block: Block) {
     give(class, full);
 }
 
-/// Sees to it that the thread keeps magazines, to be given back at its end; `false`: it is past that, or none does.
+/// Sees to it that the thread has an index and keeps magazines, to be given back at its end; `false`: it is past that, or
+/// none does.
 fn register() -> bool {
+    let _ = index();
     let pooled = !cfg!(ripcord_no_pool)
         && (with(|local| local.pooled) || GIVE_BACK.try_with(|_| ()).is_ok());
     with(|local| local.pooled = pooled);
@@ -330,17 +332,16 @@ fn leak<T: Sync>(word: &'static AtomicUsize, make: impl FnOnce() -> T) -> usize 
     }
 }
 
-/// The thread's index, by which it picks its stripe of a node. No two threads have the same at a time; who has one of a
-/// thread that has ended comes after all which that did.
-#[inline]
+/// The thread's index. No two threads have the same at a time; who has one of a thread that has ended comes after all
+/// which that did.
 pub(crate) fn index() -> usize {
-    match with(|local| local.index) {
+    match known_index() {
         0 => take_index(),
-        index => index - 1,
+        known => known - 1,
     }
 }
 
-/// One more than the thread's index; 0: it was not asked for yet.
+/// One more than the thread's index, by which it picks its stripe of a node; 0: it has none yet, and never had a block.
 #[inline(always)]
 pub(crate) fn known_index() -> usize {
     with(|local| local.index)

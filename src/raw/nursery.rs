@@ -193,7 +193,7 @@ impl Nursery {
 
     #[inline(always)]
     fn own(&self) -> (usize, &Stripe) {
-        let index = local::index() & (self.stripes.len() - 1);
+        let index = local::known_index() & (self.stripes.len() - 1);
         (index, &self.stripes[index])
     }
 

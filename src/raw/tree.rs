@@ -147,7 +147,7 @@ pub(crate) unsafe fn place(parent: *mut Node) -> Parent {
         None => Parent::node(parent),
         Some(stripes) => {
             // SAFETY: the node keeps its stripes.
-            Parent::stripe(unsafe { stripes.get(local::index()) })
+            Parent::stripe(unsafe { stripes.get(local::known_index()) })
         }
     }
 }

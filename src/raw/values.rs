@@ -276,12 +276,13 @@ impl LetGo {
 
     #[inline]
     pub(crate) fn push(&mut self, values: Values) {
-        if values.0 != self.values {
+        let hold = values.0;
+        std::mem::forget(values);
+        if hold != self.values {
             self.let_go();
-            self.values = values.0;
+            self.values = hold;
         }
         self.count += 1;
-        std::mem::forget(values);
     }
 
     fn let_go(&mut self) {

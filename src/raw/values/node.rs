@@ -30,6 +30,7 @@ pub(crate) struct ValueNode {
 
 /// One chain count of a node, and where it is kept; or none. A copy stands for the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
 pub(super) struct Hold(usize);
 
 /// In a hold: the count is sharded. A node is aligned to more.
@@ -77,13 +78,14 @@ impl Hold {
         }
     }
 
-    /// A call, as is `release_of`: what has no values is not to make room for this.
+    /// A call, as is `release_of`: what has no values is not to make room for this. `extern "C"`: it does not unwind, so its
+    /// callers have nothing to clean up for.
     ///
     /// # Safety
     ///
     /// The caller has a chain count of the node.
     #[inline(never)]
-    unsafe fn acquire_of(node: *mut ValueNode, count: usize) -> Self {
+    unsafe extern "C" fn acquire_of(node: *mut ValueNode, count: usize) -> Self {
         // SAFETY: the caller's promise.
         match unsafe { ValueNode::at(node) }.chain.acquire(count) {
             Acquired::Yes(kept) => Self::new(node, kept),
@@ -134,7 +136,7 @@ impl Hold {
     ///
     /// As `release`, of a node.
     #[inline(never)]
-    unsafe fn release_of(self, count: usize) {
+    unsafe extern "C" fn release_of(self, count: usize) {
         let Some(node) = self.node() else { return };
         // SAFETY: the caller's promise.
         match unsafe { ValueNode::at(node) }

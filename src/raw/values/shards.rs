@@ -244,6 +244,25 @@ impl Shards {
         }
     }
 
+    /// The shard of a thread. There are some.
+    ///
+    /// # Safety
+    ///
+    /// The node keeps its shards for as long as the answer is used.
+    #[inline(always)]
+    unsafe fn of<'a>(self, thread: usize) -> &'a Shard {
+        if self.0 & FLAGS == 0 {
+            // One, where the word points: the straight way.
+            // SAFETY: the caller's promise.
+            let shard = unsafe { &*ptr::with_exposed_provenance::<Shard>(self.0) };
+            shard.alive.check();
+            shard
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { self.array().get(thread) }
+        }
+    }
+
     /// Acquires in the calling thread's shard, if it is the owner. There are some.
     ///
     /// # Safety
@@ -252,8 +271,10 @@ impl Shards {
     #[inline(always)]
     pub(super) unsafe fn acquire_as_owner(self, more: usize) -> bool {
         let thread = local::known_index();
-        // SAFETY: the caller's promise. 0 is nobody, and takes nothing.
-        thread != 0 && unsafe { self.array().get(thread) }.acquire_as_owner(thread, more)
+        // SAFETY: the caller's promise.
+        let shard = unsafe { self.of(thread) };
+        // 0 is nobody, and takes nothing.
+        thread != 0 && shard.acquire_as_owner(thread, more)
     }
 
     /// As `acquire_as_owner`, or not as the owner.
@@ -264,7 +285,7 @@ impl Shards {
     pub(super) unsafe fn acquire(self, more: usize) {
         let thread = local::index() + 1;
         // SAFETY: the caller's promise.
-        unsafe { self.array().get(thread) }.acquire(thread, more);
+        unsafe { self.of(thread) }.acquire(thread, more);
     }
 
     /// The shard that the calling thread releases in. There are some.
@@ -275,7 +296,7 @@ impl Shards {
     #[inline(always)]
     pub(super) unsafe fn of_thread<'a>(self) -> &'a Shard {
         // SAFETY: the caller's promise. Any will do for a thread that has no index yet.
-        unsafe { self.array().get(local::known_index()) }
+        unsafe { self.of(local::known_index()) }
     }
 
     /// The arrays, the newest first.
@@ -303,6 +324,18 @@ impl Shards {
             // SAFETY: as above.
             (0..array.count()).map(move |index| unsafe { array.get(index) })
         })
+    }
+
+    /// # Safety
+    ///
+    /// Nobody uses them, now or later.
+    #[cold]
+    unsafe fn free(self) {
+        // SAFETY: they are still there; each is asked for the one before it goes.
+        for array in unsafe { self.arrays() } {
+            // SAFETY: `successors` has asked it already.
+            unsafe { array.free() };
+        }
     }
 }
 
@@ -354,14 +387,12 @@ impl ShardsWord {
 }
 
 impl Drop for ShardsWord {
+    #[inline]
     fn drop(&mut self) {
         let shards = Shards(self.0.load(Ordering::Relaxed));
-        // Each is asked for the one before it goes.
-        // SAFETY: the node is being freed, and keeps them until then.
-        let arrays = unsafe { shards.arrays() };
-        for array in arrays {
-            // SAFETY: `successors` has asked it already.
-            unsafe { array.free() };
+        if !shards.is_none() {
+            // SAFETY: the node is being freed.
+            unsafe { shards.free() };
         }
     }
 }
