@@ -50,10 +50,14 @@ impl Context {
         let place = self.values().place();
         let mut contexts = Vec::with_capacity(count);
         let (node, children) = self.node().derive_batch(count, place);
-        let parts = self.values().copies(count).zip(children);
-        contexts.extend(parts.map(|(values, node)| Self::from_parts(values, node)));
-        for _ in &contexts {
-            monitor::created();
+        let mut parts = self.values().copies(count).zip(children);
+        // By a range, of which the slice knows how many come.
+        contexts.extend((0..count).map(|_| {
+            let (values, node) = parts.next().expect("as many as were made");
+            Self::from_parts(values, node)
+        }));
+        if !monitor::is_off() {
+            contexts.iter().for_each(|_| monitor::created());
         }
         Batch { contexts, node }
     }
@@ -146,16 +150,18 @@ impl Drop for Batch {
     /// As [`cancel`](Self::cancel), unless nobody could tell: where all contexts were only looked at, three locked
     /// instructions for the whole.
     fn drop(&mut self) {
-        let untouched = |ctx: &Context| ctx.node().is_untouched();
-        if !monitor::is_off() || !self.contexts.iter().all(untouched) {
+        let mut untouched = monitor::is_off();
+        let mut all_values = LetGo::new();
+        for ctx in &mut self.contexts {
+            untouched &= ctx.node().is_untouched();
+            all_values.push(ctx.take_values());
+        }
+        if !untouched {
             self.cancel();
         }
-        let mut all_values = LetGo::new();
-        let nodes = self.contexts.drain(..).map(|ctx| {
-            let (values, node) = ctx.into_parts();
-            all_values.push(values);
-            node
-        });
+        // Before the nodes, as of any context: the drop of a value may still look at one.
+        drop(all_values);
+        let nodes = self.contexts.drain(..).map(|ctx| ctx.into_parts().1);
         std::mem::replace(&mut self.node, Handle::BACKGROUND).let_go_of_batch(nodes);
     }
 }

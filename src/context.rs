@@ -277,6 +277,10 @@ impl Context {
         (self.values, self.node)
     }
 
+    pub(crate) fn take_values(&mut self) -> Values {
+        std::mem::replace(&mut self.values, Values::NONE)
+    }
+
     pub(crate) const fn from_parts(values: Values, node: Handle) -> Self {
         Self { values, node }
     }

@@ -100,13 +100,26 @@ pub(crate) unsafe fn free_alone(entry: *mut Entry, kind: Kind, unlinked: Unlinke
     if unsafe { Entry::at(entry) }.state().unpin(unlinked.pins) {
         // SAFETY: the last pin was ours.
         unsafe {
-            if unlinked.has_entries {
+            if unlinked.has_entries && !is_bare(entry.cast()) {
                 reclaim(entry);
             } else {
                 node::free_leaf(entry, kind);
             }
         }
     }
+}
+
+/// Whether nothing is left on the lists of a node: of most that had entries.
+///
+/// # Safety
+///
+/// The last pin on it was the caller's.
+#[inline(always)]
+unsafe fn is_bare(node: *mut Node) -> bool {
+    // SAFETY: the last pin was the caller's.
+    let node = unsafe { Node::at(node) };
+    // SAFETY: nobody has a pin, so nobody uses the list.
+    node.stripes.get().is_none() && unsafe { node.branch.is_bare() }
 }
 
 /// # Safety
@@ -168,7 +181,10 @@ unsafe fn bury_one(entry: *mut Entry, pins: Pins, ended: &mut Chain<Limbo>) -> O
             link = sibling;
         }
     }
-    let listed = this.state().load().is_listed();
+    let kind = this.kind();
+    // Nobody is left who could announce anything.
+    let state = this.state().load();
+    let listed = state.is_listed();
     // SAFETY: the entry's registration keeps the parent.
     let removal = match unsafe { parent.branch() } {
         // SAFETY: listed there, and this is its one removal.
@@ -180,11 +196,17 @@ unsafe fn bury_one(entry: *mut Entry, pins: Pins, ended: &mut Chain<Limbo>) -> O
         pins = pins.and(Pins::LISTED);
     }
     // SAFETY: HELD is ours; of an engine's root, nobody else takes its count of the core.
-    let core = (this.kind() == Kind::Engine)
-        .then(|| unsafe { Arc::from_raw(Node::at(entry.cast()).core()) });
+    let core =
+        (kind == Kind::Engine).then(|| unsafe { Arc::from_raw(Node::at(entry.cast()).core()) });
     if this.state().unpin(pins) {
         // SAFETY: the last pin was ours.
-        unsafe { reclaim(entry) };
+        unsafe {
+            if kind == Kind::Cancel && !state.has(Announce::Entries) {
+                node::free_leaf(entry, Kind::Cancel);
+            } else {
+                reclaim(entry);
+            }
+        }
     }
     if let Some(core) = core {
         core.remove_root();
@@ -303,12 +325,14 @@ pub(crate) fn reclaim_limbo(mut limbo: Chain<Limbo>) {
 unsafe fn free_if_let_go(entry: *mut Entry) -> bool {
     // What is buried gives HELD up before its registration, for a batch's list has none in its head: `fill` counts apart.
     // SAFETY: LISTED is the caller's.
-    let let_go = unsafe { Entry::at(entry) }.state().load().is_held();
+    let child = unsafe { Entry::at(entry) };
+    let let_go = child.state().load().is_held();
     if let_go {
-        // SAFETY: the batch has ended, so nobody has a handle; and untouched, it has nothing below it.
+        debug_assert_eq!(child.kind(), Kind::Cancel);
+        // SAFETY: the batch has ended, so nobody has a handle; and untouched, it has nothing below it, nor stripes.
         unsafe {
             Node::at(entry.cast()).cause.clear();
-            node::free(entry);
+            node::free_leaf(entry, Kind::Cancel);
         }
     }
     let_go

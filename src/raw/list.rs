@@ -315,6 +315,17 @@ impl Branch {
         }
     }
 
+    /// Whether `dissolve` would hand nothing out.
+    ///
+    /// # Safety
+    ///
+    /// As [`dissolve`](Self::dissolve).
+    #[inline(always)]
+    pub(crate) unsafe fn is_bare(&self) -> bool {
+        self.alive.check();
+        self.head.load().newest().is_null() && !self.has_stash()
+    }
+
     /// Hands out the LISTED pin of everything that is listed here, or in the limbo of an owner that found the list
     /// closed: the end of the node's bytes.
     ///

@@ -1,22 +1,16 @@
 //! What the hot paths take in instructions, each [`OPERATIONS`] times after as many that are not counted.
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use ripcord::{Batch, CancelGuard, Context, Engine, Key, Light, ManualClock};
-use std::future::Future;
+use operations::*;
+use ripcord::{Context, Engine, Light, ManualClock};
 use std::hint::black_box;
-use std::pin::pin;
-use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
+#[path = "../operations.rs"]
+#[allow(dead_code, reason = "`locked` has some for itself")]
+mod operations;
+
 const OPERATIONS: usize = 1_000;
-const LONG: Duration = Duration::from_secs(600);
-
-static FIRST: Key<u64> = Key::new("first");
-static SECOND: Key<u64> = Key::new("second");
-static MISSING: Key<u64> = Key::new("missing");
-
-type Rooted = (Context, CancelGuard);
-
 fn many(mut operation: impl FnMut()) {
     (0..OPERATIONS).for_each(|_| operation());
 }
@@ -26,52 +20,6 @@ fn warmed(operation: fn(&Context)) -> Rooted {
     let root = Context::background().with_cancel();
     many(|| operation(&root.0));
     root
-}
-
-fn look(ctx: &Context) {
-    black_box(black_box(ctx).is_done());
-}
-
-fn child(root: &Context) {
-    drop(black_box(root.with_cancel()));
-}
-
-fn canceled_child(root: &Context) {
-    let (ctx, guard) = root.with_cancel();
-    guard.cancel();
-    drop(black_box((ctx, guard)));
-}
-
-fn timeout(root: &Context) {
-    drop(black_box(root.with_timeout(LONG)));
-}
-
-fn wait_once(ctx: &Context) {
-    let mut task = TaskContext::from_waker(Waker::noop());
-    assert_eq!(pin!(ctx.done()).poll(&mut task), Poll::Pending);
-}
-
-fn request(root: &Context) {
-    let (ctx, guard) = root.with_timeout(LONG);
-    wait_once(&ctx);
-    guard.cancel();
-    drop((ctx, guard));
-}
-
-fn set(ctx: &Context) {
-    drop(black_box(ctx.with_value(&SECOND, 2)));
-}
-
-fn get(ctx: &Context) {
-    black_box(black_box(ctx).value(&FIRST));
-}
-
-fn miss(ctx: &Context) {
-    black_box(black_box(ctx).value(&MISSING));
-}
-
-fn batch_of_ten(root: &Context) {
-    drop::<Batch>(black_box(root.batch(10)));
 }
 
 fn valued() -> Rooted {
