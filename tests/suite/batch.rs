@@ -305,3 +305,25 @@ fn contexts_and_batches_made_by_many_threads_on_one_root_are_all_gone() {
     });
     eventually("all are gone", || root.child_count() == 0);
 }
+
+/// What counts, when it is dropped, the children of the context it was given.
+struct Witness(Context, mpsc::Sender<usize>);
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.1.send(self.0.child_count()).unwrap();
+    }
+}
+
+#[test]
+fn its_values_go_before_its_contexts() {
+    static WITNESS: Key<Witness> = Key::new("witness");
+    let (parent, _guard) = Context::background().with_cancel();
+    let (seen, witnessed) = mpsc::channel();
+    let valued = parent.with_value(&WITNESS, Witness(parent.clone(), seen));
+    let batch = valued.batch(3);
+    drop(valued);
+    drop(batch);
+    assert_eq!(witnessed.recv(), Ok(3));
+    assert_eq!(parent.child_count(), 0);
+}
