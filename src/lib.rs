@@ -149,6 +149,7 @@ mod display;
 mod done;
 mod engine;
 mod error;
+mod integrations;
 mod key;
 mod light;
 mod local;
