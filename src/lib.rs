@@ -174,6 +174,17 @@ pub use engine::{Driver, Engine, EngineBuilder, ManualClock};
 pub use error::{EngineStopped, Error};
 pub use key::Key;
 pub use light::Light;
+pub use patterns::breaker::{
+    BreakerConfigError, BreakerError, CircuitBreaker, CircuitOpen, CircuitState, Permit,
+};
+pub use patterns::cascade;
+pub use patterns::coordinator::{Coordinator, CoordinatorError, Live, Registration};
+pub use patterns::ext;
+#[cfg(feature = "signals")]
+pub use patterns::shutdown::SignalWatch;
+pub use patterns::shutdown::{
+    Late, Shutdown, ShutdownBuilder, ShutdownCause, ShutdownReport, Stopping, Work,
+};
 pub use pool::{Pool, Stock};
 pub use run::Run;
 pub use sleep::Sleep;
