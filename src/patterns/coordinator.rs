@@ -189,12 +189,13 @@ impl Coordinator {
     ///
     /// As [`cancel`](Self::cancel).
     pub fn cancel_with(&self, id: &str, cause: impl Into<Cause>) -> Result<(), CoordinatorError> {
-        let found = lock(&self.registry).handle_of(id);
-        let Some(handle) = found else {
+        let found = lock(&self.registry).find(id);
+        let Some((serial, handle)) = found else {
             return Err(CoordinatorError::UnknownId(id.into()));
         };
         handle.cancel_with(cause);
-        self.sweep();
+        let entry = lock(&self.registry).remove(id, serial);
+        drop(entry);
         Ok(())
     }
 
@@ -247,7 +248,8 @@ impl Coordinator {
         for handle in &handles {
             handle.cancel_with(cause.clone());
         }
-        self.sweep();
+        let gone = lock(&self.registry).sweep();
+        drop(gone);
         handles.len()
     }
 
@@ -284,11 +286,6 @@ impl Coordinator {
         live.sort_unstable_by_key(|(serial, _)| *serial);
         live.into_iter().map(|(_, live)| live).collect()
     }
-
-    fn sweep(&self) {
-        let gone = lock(&self.registry).sweep();
-        drop(gone);
-    }
 }
 
 impl Registry {
@@ -296,9 +293,9 @@ impl Registry {
         self.entries.iter().filter(|(_, entry)| entry.is_live())
     }
 
-    fn handle_of(&self, id: &str) -> Option<CancelHandle> {
+    fn find(&self, id: &str) -> Option<(u64, CancelHandle)> {
         let entry = self.entries.get(id).filter(|entry| entry.is_live())?;
-        Some(entry.cancel.clone())
+        Some((entry.serial, entry.cancel.clone()))
     }
 
     /// Answers with the entry's serial, and with what is to be dropped when the lock is not held.

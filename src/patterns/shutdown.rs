@@ -27,7 +27,8 @@ pub use signals::SignalWatch;
 /// which has the work's values and nobody's cancel. [`wait`](Self::wait) returns when all work has ended, and otherwise at the
 /// end of that limit, and says who is late: so a stop takes no longer than grace and cleanup together, whatever the work does.
 ///
-/// All limits are by the clock of the parent's engine. A clone is another handle on the same. Registering, and the end of what is
+/// All limits are by the clock of the parent's engine. A clone is another handle on the same; when the last goes, and with it the
+/// last of the work, its contexts are cancelled, as by any guard. Registering, and the end of what is
 /// registered, may block: a short lock. No waker runs under it, and no cancel takes it.
 ///
 /// ```

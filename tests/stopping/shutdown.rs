@@ -279,3 +279,49 @@ fn once_all_work_has_ended_the_grace_is_not_waited_for() {
     clock.advance(MINUTE);
     assert!(!shutdown.working().is_done(), "its timer is gone");
 }
+
+#[test]
+fn work_whose_shutdown_is_gone_goes_on_and_ends_with_it() {
+    let shutdown = of(MINUTE, MINUTE);
+    let accepting = shutdown.accepting().clone();
+    let (ctx, work) = shutdown.register("job").unwrap();
+    drop(shutdown);
+    assert!(!ctx.is_done() && !accepting.is_done());
+    drop(work);
+    assert!(ctx.is_done() && accepting.is_done());
+}
+
+#[test]
+fn a_wait_that_is_dropped_changes_nothing() {
+    let shutdown = of(MINUTE, MINUTE);
+    let (_ctx, work) = shutdown.register("job").unwrap();
+    {
+        let mut waiting = pin!(shutdown.wait_async());
+        let mut task = Task::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut task).is_pending());
+        shutdown.stop();
+        assert!(waiting.as_mut().poll(&mut task).is_pending());
+    }
+    assert!(!shutdown.working().is_done());
+    drop(work);
+    assert_eq!(shutdown.wait().drained, 1);
+}
+
+#[test]
+fn on_an_engine_that_was_shut_down_no_grace_can_be_timed_and_there_is_none() {
+    let engine = ripcord::Engine::builder().build().unwrap();
+    let shutdown = Shutdown::builder()
+        .grace(MINUTE)
+        .cleanup(MINUTE)
+        .build(&engine.background());
+    let (ctx, work) = shutdown.register("job").unwrap();
+    engine.shutdown();
+    shutdown.stop();
+    ctx.wait();
+    assert_eq!(
+        ctx.cause().unwrap().downcast_ref(),
+        Some(&ripcord::EngineStopped)
+    );
+    drop(work);
+    assert!(shutdown.wait().late.is_empty());
+}

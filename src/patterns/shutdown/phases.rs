@@ -47,9 +47,9 @@ struct Entry {
 }
 
 struct Grace {
-    pub(super) ctx: Context,
-    pub(super) _guard: CancelGuard,
-    pub(super) end: AfterFunc,
+    ctx: Context,
+    _guard: CancelGuard,
+    end: AfterFunc,
 }
 
 impl Inner {
