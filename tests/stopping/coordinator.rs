@@ -1,4 +1,4 @@
-use ripcord::{Cause, Context, Coordinator, CoordinatorError, Error, Key};
+use ripcord::{Cause, Context, Coordinator, CoordinatorError, Error, Key, Registration};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -156,23 +156,28 @@ fn wakers_may_use_the_coordinator_that_woke_them() {
 }
 
 #[test]
-fn a_value_that_uses_the_coordinator_when_it_is_dropped_may() {
+fn a_value_is_dropped_with_its_entry_and_may_use_the_coordinator() {
     static VALUE: Key<LooksWhenDropped> = Key::new("value");
+    static SAW_NOTHING_LIVE: AtomicUsize = AtomicUsize::new(0);
 
     struct LooksWhenDropped(Coordinator);
 
     impl Drop for LooksWhenDropped {
         fn drop(&mut self) {
-            assert!(self.0.live().is_empty());
+            let nothing = self.0.live().is_empty();
+            SAW_NOTHING_LIVE.fetch_add(usize::from(nothing), Ordering::Relaxed);
         }
     }
 
     let jobs = Coordinator::new();
-    let root = Context::background().with_value(&VALUE, LooksWhenDropped(jobs.clone()));
-    let (ctx, registration) = jobs.register(&root, "job").unwrap();
-    drop((ctx, root));
-    drop(registration);
-    assert!(jobs.live().is_empty());
+    for end in [drop::<Registration>, std::mem::forget] {
+        let root = Context::background().with_value(&VALUE, LooksWhenDropped(jobs.clone()));
+        let (ctx, registration) = jobs.register_in(&root, "group", "job").unwrap();
+        drop((ctx, root));
+        end(registration);
+        jobs.cancel_all();
+    }
+    assert_eq!(SAW_NOTHING_LIVE.load(Ordering::Relaxed), 2);
 }
 
 #[test]
