@@ -151,4 +151,26 @@ impl Context {
         let deadline = self.node().deadline();
         (deadline < Time::NEVER).then(|| deadline.since(self.node().core().now()))
     }
+
+    /// The present by the clock of the context's engine: what code that measures reads in place of `Instant::now()`, so that a
+    /// test which moves that clock by hand moves what is measured too. Wait-free; reads the clock.
+    ///
+    /// ```
+    /// use ripcord::Engine;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (engine, clock) = Engine::builder().manual_clock()?;
+    /// let ctx = engine.background();
+    /// let began = ctx.now();
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(ctx.now() - began, Duration::from_secs(60));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        let now = self.node().core().now().instant();
+        now.expect("a clock stands at a moment")
+    }
 }

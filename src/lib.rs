@@ -83,6 +83,14 @@
 //! assert_eq!(sums[2], Ok(999_000));
 //! ```
 //!
+//! # Stopping
+//!
+//! A [`Shutdown`] stops a program in two phases: nothing new, then nothing at all, with time for what must still run, and the
+//! names of what is late. A [`Coordinator`] cancels work by id or by group, a [`cascade`] stops stages in order, a
+//! [`CircuitBreaker`] stops asking what is down. What a request is known by on its way down, [`ext`] has: how urgent it is,
+//! what it did, how often it may try again. These are made of what is above; they may take a short lock, where they say so,
+//! under which nothing of the caller's runs, and which no cancel takes.
+//!
 //! # What holds
 //!
 //! * When a cancel returns, everything derived before it, at any depth and by whatever thread, is done; also where
@@ -133,6 +141,12 @@
 //! | two keys of one name | two keys |
 //! | a guard bound to `_`, or left behind in `with_timeout(d).0` | it is dropped, and cancels, at once: bind it to `_guard` |
 //! | a forgotten guard or context | its node, and what that keeps, is never freed |
+//! | an id that live work has, one that nothing has, a group with nothing in it | a [`CoordinatorError`] |
+//! | work registered when stopping has begun | [`Stopping`] |
+//! | work that never returns | is named in the [`ShutdownReport`]; its stage is [given up](cascade::Outcome::GivenUp) |
+//! | a threshold or a cool-down of zero | a [`BreakerConfigError`] |
+//! | a trial that panics, or is forgotten | a failure; a place held for one cool-down |
+//! | a backoff that overflows, or is longer than what is left | the longest there is; [`RetryRefused`](ext::RetryRefused) |
 //! | more than 2^30 handles on one context | the process aborts, as with `Arc` |
 //!
 //! 64-bit only. Linux is tested; other systems park blocked threads in place of a futex and are not.
@@ -175,6 +189,17 @@ pub use engine::{Driver, Engine, EngineBuilder, ManualClock};
 pub use error::{EngineStopped, Error};
 pub use key::Key;
 pub use light::Light;
+pub use patterns::breaker::{
+    BreakerConfigError, BreakerError, CircuitBreaker, CircuitOpen, CircuitState, Permit,
+};
+pub use patterns::cascade;
+pub use patterns::coordinator::{Coordinator, CoordinatorError, Live, Registration};
+pub use patterns::ext;
+#[cfg(feature = "signals")]
+pub use patterns::shutdown::SignalWatch;
+pub use patterns::shutdown::{
+    Late, Shutdown, ShutdownBuilder, ShutdownCause, ShutdownReport, Stopping, Work,
+};
 pub use pool::{Pool, Stock};
 pub use run::Run;
 pub use sleep::Sleep;

@@ -2,3 +2,10 @@
 //!
 //! Above the facade: everything here uses what any caller could, has no unsafe code, and may take a short lock, never across
 //! code of the caller's and never on the way of a cancel.
+
+pub(crate) mod breaker;
+pub mod cascade;
+pub(crate) mod coordinator;
+pub mod ext;
+mod lock;
+pub(crate) mod shutdown;

@@ -6,4 +6,8 @@ mod ch03_timeout;
 mod ch04_deadline;
 mod ch05_values;
 mod ch06_hierarchy;
+mod ch13_cache;
 mod ch16_testing;
+mod ch18_propagation;
+mod ch19_custom_contexts;
+mod ch20_cancellation_patterns;

@@ -1,8 +1,9 @@
 //! What the types themselves promise: where they may go, how large they are, what an error says.
 
 use ripcord::{
-    AfterFunc, CancelGuard, CancelHandle, Cause, Context, Done, Driver, Engine, EngineBuilder,
-    EngineStopped, Error, Key, ManualClock, Run, Sleep,
+    AfterFunc, BreakerError, CancelGuard, CancelHandle, Cause, CircuitBreaker, Context,
+    Coordinator, Done, Driver, Engine, EngineBuilder, EngineStopped, Error, Key, ManualClock,
+    Permit, Registration, Run, Shutdown, ShutdownReport, Sleep, Work, cascade, ext,
 };
 use std::collections::HashSet;
 use std::fmt::{Debug, Display};
@@ -32,6 +33,18 @@ fn every_type_goes_to_any_thread_and_through_any_panic() {
     goes_anywhere::<Driver>();
     goes_anywhere::<ManualClock>();
     goes_anywhere::<EngineStopped>();
+    goes_anywhere::<Coordinator>();
+    goes_anywhere::<Registration>();
+    goes_anywhere::<Shutdown>();
+    goes_anywhere::<ShutdownReport>();
+    goes_anywhere::<Work>();
+    goes_anywhere::<CircuitBreaker>();
+    goes_anywhere::<BreakerError<Error>>();
+    goes_anywhere::<Permit<'static>>();
+    goes_anywhere::<cascade::Report>();
+    goes_anywhere::<ext::Metrics>();
+    goes_anywhere::<ext::Priority>();
+    goes_anywhere::<ext::Retry>();
     // Send and Sync are all that a value is asked for.
     goes_anywhere::<Key<Box<dyn Fn() + Send + Sync>>>();
 }

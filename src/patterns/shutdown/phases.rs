@@ -1,0 +1,247 @@
+//! The phases of a shutdown: the contexts that end with each, and who is still there.
+//!
+//! ```text
+//!  parent ─► accepting   done when the soft phase begins
+//!         ─► working     done when the hard phase begins; every piece of registered work hangs below it
+//!         ─► grace       made when the soft phase begins; its end begins the hard phase
+//!  (none) ─► idle        done when stopping has begun and nobody is registered any more
+//! ```
+//!
+//! The lock is held while an entry is put in or taken out and phases are noted, and for nothing else: contexts are cancelled, and
+//! entries dropped, after. Whoever noted a phase first is who cancels for it.
+
+use super::{Late, ShutdownBuilder, ShutdownCause, ShutdownReport, Stopping};
+use crate::patterns::lock::lock;
+use crate::{AfterFunc, CancelGuard, Cause, Context};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+pub(super) struct Inner {
+    parent: Context,
+    pub(super) limits: ShutdownBuilder,
+    pub(super) accepting: Context,
+    stop_accepting: CancelGuard,
+    pub(super) working: Context,
+    stop_working: CancelGuard,
+    idle: Context,
+    all_ended: CancelGuard,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    entries: BTreeMap<u64, Entry>,
+    next_serial: u64,
+    soft: Option<Instant>,
+    hard: Option<Instant>,
+    grace: Option<Grace>,
+    drained: usize,
+    canceled: usize,
+    panicked: Vec<Arc<str>>,
+}
+
+struct Entry {
+    name: Arc<str>,
+    since: Instant,
+}
+
+struct Grace {
+    ctx: Context,
+    _guard: CancelGuard,
+    end: AfterFunc,
+}
+
+impl Inner {
+    pub(super) fn new(parent: &Context, limits: ShutdownBuilder) -> Self {
+        let (accepting, stop_accepting) = parent.with_cancel();
+        let (working, stop_working) = parent.with_cancel();
+        let (idle, all_ended) = parent.without_cancel().with_cancel();
+        Self {
+            parent: parent.clone(),
+            limits,
+            accepting,
+            stop_accepting,
+            working,
+            stop_working,
+            idle,
+            all_ended,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Answers with the entry's serial, for `leave`.
+    pub(super) fn enter(&self, name: &Arc<str>) -> Result<u64, Stopping> {
+        if self.accepting.is_done() {
+            return Err(Stopping);
+        }
+        let entry = Entry {
+            name: Arc::clone(name),
+            since: self.parent.now(),
+        };
+        let mut state = lock(&self.state);
+        if state.soft.is_some() {
+            return Err(Stopping);
+        }
+        let serial = state.next_serial;
+        state.next_serial += 1;
+        state.entries.insert(serial, entry);
+        Ok(serial)
+    }
+
+    pub(super) fn begin_soft(self: &Arc<Self>, cause: Cause, grace: Duration) -> bool {
+        let nobody = {
+            let mut state = lock(&self.state);
+            if state.soft.is_some() {
+                return false;
+            }
+            state.soft = Some(self.parent.now());
+            state.entries.is_empty()
+        };
+        self.stop_accepting.cancel_with(cause);
+        if nobody {
+            self.all_ended.cancel();
+        } else if grace.is_zero() {
+            self.begin_hard(ShutdownCause::GraceOver(grace).into());
+        } else if grace < Duration::MAX {
+            self.arm(grace);
+        }
+        true
+    }
+
+    /// Somebody begins the hard phase when the grace is over, whether anybody waits or not.
+    fn arm(self: &Arc<Self>, grace: Duration) {
+        let cause = ShutdownCause::GraceOver(grace);
+        let (ctx, guard) = self.parent.with_timeout_cause(grace, cause);
+        let (over, inner) = (ctx.clone(), Arc::downgrade(self));
+        let end = ctx.after_func(move || {
+            if let (Some(inner), Some(cause)) = (inner.upgrade(), over.cause()) {
+                inner.begin_hard(cause);
+            }
+        });
+        let grace = Grace {
+            ctx,
+            _guard: guard,
+            end,
+        };
+        let late = {
+            let mut state = lock(&self.state);
+            if state.hard.is_some() || state.entries.is_empty() {
+                Some(grace)
+            } else {
+                state.grace.replace(grace)
+            }
+        };
+        drop(late);
+    }
+
+    pub(super) fn begin_hard(&self, cause: Cause) -> bool {
+        let grace = {
+            let mut state = lock(&self.state);
+            if state.hard.is_some() {
+                return false;
+            }
+            state.hard = Some(self.parent.now());
+            state.canceled = state.entries.len();
+            state.grace.take()
+        };
+        self.stop_working.cancel_with(cause);
+        drop(grace);
+        true
+    }
+
+    /// What is done when the soft phase is over. Notes that it has begun, where the parent's end began it.
+    pub(super) fn soft_ends(self: &Arc<Self>) -> (Context, CancelGuard) {
+        if let Some(cause) = self.accepting.cause() {
+            self.begin_soft(cause, self.limits.grace);
+        }
+        let grace = lock(&self.state).grace.as_ref().map(|it| it.ctx.clone());
+        Context::merge([&self.idle, &self.working].into_iter().chain(&grace))
+    }
+
+    /// What is done when the hard phase is over; where all work has ended, there is none. The end of the grace that
+    /// `soft_ends` saw may not have come to its callback.
+    pub(super) fn hard_ends(&self) -> (Context, CancelGuard) {
+        if !self.idle.is_done() {
+            let grace = lock(&self.state).grace.as_ref().map(|it| it.ctx.clone());
+            let cause = self.working.cause();
+            if let Some(cause) = cause.or_else(|| grace.and_then(|grace| grace.cause())) {
+                self.begin_hard(cause);
+            }
+        }
+        self.idle.with_timeout(self.cleanup_left())
+    }
+
+    pub(super) fn cleanup_left(&self) -> Duration {
+        let began = lock(&self.state).hard;
+        let used = began.map_or(Duration::ZERO, |began| {
+            self.parent.now().saturating_duration_since(began)
+        });
+        match self.limits.cleanup {
+            Duration::MAX => Duration::MAX,
+            limit => limit.saturating_sub(used),
+        }
+    }
+
+    pub(super) fn registered(&self) -> Vec<Late> {
+        let now = self.parent.now();
+        lock(&self.state).registered(now)
+    }
+
+    pub(super) fn report(&self) -> ShutdownReport {
+        let now = self.parent.now();
+        let cause = self.accepting.cause();
+        let state = lock(&self.state);
+        let late = state.registered(now);
+        ShutdownReport {
+            cause: cause.unwrap_or_else(|| ShutdownCause::Requested.into()),
+            drained: state.drained,
+            canceled: state.canceled,
+            panicked: state.panicked.clone(),
+            late,
+            took: state
+                .soft
+                .map_or(Duration::ZERO, |began| now.saturating_duration_since(began)),
+        }
+    }
+
+    pub(super) fn leave(&self, serial: u64, name: &Arc<str>) {
+        let panicked = std::thread::panicking();
+        let grace = {
+            let mut state = lock(&self.state);
+            state.entries.remove(&serial);
+            if state.soft.is_none() {
+                return;
+            }
+            if state.hard.is_none() {
+                state.drained += 1;
+            }
+            if panicked {
+                state.panicked.push(Arc::clone(name));
+            }
+            if !state.entries.is_empty() {
+                return;
+            }
+            state.grace.take()
+        };
+        self.all_ended.cancel();
+        drop(grace);
+    }
+}
+
+impl State {
+    fn registered(&self, now: Instant) -> Vec<Late> {
+        let late = |entry: &Entry| Late {
+            name: Arc::clone(&entry.name),
+            age: now.saturating_duration_since(entry.since),
+        };
+        self.entries.values().map(late).collect()
+    }
+}
+
+/// Its callback is kept from running, before its guard ends the context that runs it.
+impl Drop for Grace {
+    fn drop(&mut self) {
+        self.end.stop();
+    }
+}

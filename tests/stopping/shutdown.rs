@@ -1,0 +1,327 @@
+use ripcord::{Cause, Context, Error, Key, Shutdown, ShutdownCause, ShutdownReport, Stopping};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context as Task, Wake, Waker};
+use std::thread;
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn of(grace: Duration, cleanup: Duration) -> Shutdown {
+    Shutdown::builder()
+        .grace(grace)
+        .cleanup(cleanup)
+        .build(&Context::background())
+}
+
+fn late(report: &ShutdownReport) -> Vec<&str> {
+    report.late.iter().map(|late| &*late.name).collect()
+}
+
+#[test]
+fn with_nothing_registered_it_is_over_at_once() {
+    let shutdown = of(MINUTE, MINUTE);
+    assert!(shutdown.stop());
+    let report = shutdown.wait().into_result().unwrap();
+    assert_eq!((report.drained, report.canceled), (0, 0));
+    assert_eq!(report.cause.to_string(), "shutdown requested");
+}
+
+#[test]
+fn in_the_soft_phase_nothing_new_is_taken_on_and_what_is_there_goes_on() {
+    let shutdown = of(MINUTE, MINUTE);
+    let (ctx, work) = shutdown.register("request").unwrap();
+    assert!(shutdown.stop_with(Cause::msg("deploy")));
+    assert_eq!(shutdown.accepting().err(), Some(Error::Canceled));
+    assert_eq!(shutdown.register("another").unwrap_err(), Stopping);
+    assert!(!ctx.is_done());
+    drop(work);
+    let report = shutdown.wait();
+    assert_eq!((report.drained, report.canceled), (1, 0));
+    assert_eq!(report.cause.to_string(), "deploy");
+    assert!(report.late.is_empty() && !shutdown.working().is_done());
+}
+
+#[test]
+fn when_the_grace_is_over_what_is_left_is_cancelled_whether_anybody_waits_or_not() {
+    let (root, clock) = super::stopped_time();
+    let shutdown = Shutdown::builder().grace(MINUTE).build(&root);
+    let (ctx, _work) = shutdown.register("report").unwrap();
+    shutdown.stop();
+    clock.advance(MINUTE - Duration::from_nanos(1));
+    assert!(!ctx.is_done());
+    clock.advance(Duration::from_nanos(1));
+    assert_eq!(ctx.wait(), Error::Canceled);
+    let cause = ctx.cause().unwrap();
+    assert_eq!(
+        cause.downcast_ref(),
+        Some(&ShutdownCause::GraceOver(MINUTE))
+    );
+}
+
+#[test]
+fn who_is_late_is_reported_by_name_and_age() {
+    let (root, clock) = super::stopped_time();
+    let shutdown = Shutdown::builder()
+        .grace(MINUTE)
+        .cleanup(MINUTE)
+        .build(&root);
+    let (_hung, _never_returns) = shutdown.register("compaction").unwrap();
+    clock.advance(MINUTE);
+    let (_obeys, obedient) = shutdown.register("upload").unwrap();
+    let waiting = thread::spawn({
+        let shutdown = shutdown.clone();
+        move || shutdown.wait()
+    });
+    shutdown.stop();
+    clock.advance(MINUTE);
+    shutdown.working().wait();
+    drop(obedient);
+    while !waiting.is_finished() {
+        clock.advance(MINUTE);
+        thread::yield_now();
+    }
+    let report = waiting.join().unwrap();
+    assert_eq!(late(&report), ["compaction"]);
+    assert!(report.late[0].age >= 3 * MINUTE);
+    assert_eq!((report.drained, report.canceled), (0, 2));
+    assert!(
+        report.to_string().contains("late: compaction ("),
+        "{report}"
+    );
+    assert!(report.into_result().is_err());
+}
+
+#[test]
+fn zero_grace_is_the_hard_phase_at_once() {
+    let shutdown = of(Duration::ZERO, Duration::ZERO);
+    let (ctx, _work) = shutdown.register("job").unwrap();
+    shutdown.stop();
+    assert!(ctx.is_done(), "when `stop` returns");
+    let report = shutdown.wait();
+    assert_eq!(late(&report), ["job"]);
+    assert_eq!(report.canceled, 1);
+}
+
+#[test]
+fn a_second_call_changes_nothing_and_a_hard_one_hastens() {
+    let shutdown = of(MINUTE, Duration::ZERO);
+    let (ctx, _work) = shutdown.register("job").unwrap();
+    assert!(shutdown.stop_with(Cause::msg("first")));
+    assert!(!shutdown.stop_with(Cause::msg("second")));
+    assert!(!ctx.is_done());
+    assert!(shutdown.stop_now());
+    assert!(!shutdown.stop_now());
+    let cause = ctx.cause().unwrap();
+    assert_eq!(cause.downcast_ref(), Some(&ShutdownCause::Hastened));
+    for _ in 0..2 {
+        assert_eq!(shutdown.wait().cause.to_string(), "first");
+    }
+}
+
+#[test]
+fn stop_now_begins_both_phases() {
+    let shutdown = of(MINUTE, MINUTE);
+    let (ctx, work) = shutdown.register("job").unwrap();
+    assert!(shutdown.stop_now());
+    assert!(ctx.is_done() && shutdown.accepting().is_done());
+    drop(work);
+    assert!(shutdown.wait().late.is_empty());
+}
+
+#[test]
+fn a_panic_in_the_work_ends_it_and_is_reported() {
+    let shutdown = of(MINUTE, MINUTE);
+    let (ctx, work) = shutdown.register("parser").unwrap();
+    shutdown.stop();
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        let _work = (ctx, work);
+        panic!("in the work");
+    }));
+    assert!(panic.is_err());
+    let report = shutdown.wait();
+    assert_eq!(report.panicked, ["parser".into()]);
+    assert!(report.late.is_empty());
+}
+
+#[test]
+fn the_parents_end_is_a_stop() {
+    let (parent, guard) = Context::background().with_cancel();
+    let shutdown = Shutdown::builder().cleanup(MINUTE).build(&parent);
+    let (ctx, work) = shutdown.register("job").unwrap();
+    guard.cancel_with(Cause::msg("the supervisor is gone"));
+    assert!(ctx.is_done());
+    assert_eq!(shutdown.register("late").unwrap_err(), Stopping);
+    drop(work);
+    let report = shutdown.wait();
+    assert_eq!(report.cause.to_string(), "the supervisor is gone");
+    assert!(report.late.is_empty());
+}
+
+#[test]
+fn work_under_a_context_of_its_own_ends_with_either() {
+    static USER: Key<&str> = Key::new("user");
+
+    let shutdown = of(Duration::ZERO, Duration::ZERO);
+    let (connection, client) = Context::background().with_value(&USER, "ada").with_cancel();
+    let (first, _first) = shutdown.register_under(&connection, "1").unwrap();
+    client.cancel();
+    assert!(first.is_done() && !shutdown.working().is_done());
+
+    let connection = Context::background().with_value(&USER, "grace");
+    let (second, _second) = shutdown.register_under(&connection, "2").unwrap();
+    shutdown.stop();
+    assert!(second.is_done());
+    assert_eq!(second.value(&USER), Some(&"grace"));
+}
+
+#[test]
+fn cleanup_outlives_the_cancel_and_ends_with_its_limit() {
+    static ID: Key<u32> = Key::new("id");
+
+    let (root, clock) = super::stopped_time();
+    let shutdown = Shutdown::builder()
+        .grace(Duration::ZERO)
+        .cleanup(MINUTE)
+        .build(&root);
+    let (ctx, _work) = shutdown.register("upload").unwrap();
+    let ctx = ctx.with_value(&ID, 7);
+    shutdown.stop();
+    clock.advance(MINUTE / 2);
+    let (cleanup, _guard) = shutdown.cleanup(&ctx);
+    assert!(ctx.is_done() && !cleanup.is_done());
+    assert_eq!(cleanup.value(&ID), Some(&7));
+    // Of the hard phase's minute half is over.
+    assert_eq!(cleanup.remaining(), Some(MINUTE / 2));
+    clock.advance(MINUTE / 2);
+    assert_eq!(cleanup.err(), Some(Error::DeadlineExceeded));
+    let (too_late, _guard) = shutdown.cleanup(&ctx);
+    assert!(too_late.is_done());
+}
+
+/// A waker that registers and looks, as would one under whose lock it ran dead-lock.
+struct Reenters(Shutdown, AtomicBool);
+
+impl Wake for Reenters {
+    fn wake(self: Arc<Self>) {
+        let refused = self.0.register("from a waker").is_err();
+        let seen = !self.0.registered().is_empty();
+        self.1.store(refused && seen, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn wakers_may_use_the_shutdown_that_woke_them() {
+    let shutdown = of(MINUTE, MINUTE);
+    let (ctx, _work) = shutdown.register("job").unwrap();
+    let looks = || Arc::new(Reenters(shutdown.clone(), AtomicBool::new(false)));
+    let (soft, hard) = (looks(), looks());
+    let (mut accepting, mut working) = (pin!(shutdown.accepting().done()), pin!(ctx.done()));
+    let waker = Waker::from(Arc::clone(&soft));
+    let pending = accepting.as_mut().poll(&mut Task::from_waker(&waker));
+    assert!(pending.is_pending());
+    let waker = Waker::from(Arc::clone(&hard));
+    let pending = working.as_mut().poll(&mut Task::from_waker(&waker));
+    assert!(pending.is_pending());
+    shutdown.stop();
+    assert!(soft.1.load(Ordering::Relaxed));
+    shutdown.stop_now();
+    assert!(hard.1.load(Ordering::Relaxed));
+}
+
+#[test]
+fn threads_and_tasks_wait_for_the_same_end() {
+    let shutdown = of(MINUTE, MINUTE);
+    let (_ctx, work) = shutdown.register("job").unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let task = shutdown.wait_async();
+    thread::scope(|scope| {
+        let threads = [(); 2].map(|()| scope.spawn(|| shutdown.wait().drained));
+        let task = scope.spawn(move || runtime.block_on(task).drained);
+        shutdown.stop();
+        drop(work);
+        assert_eq!(threads.map(|thread| thread.join().unwrap()), [1, 1]);
+        assert_eq!(task.join().unwrap(), 1);
+    });
+}
+
+#[test]
+fn nothing_that_enters_beside_a_stop_is_lost() {
+    for _ in 0..200 {
+        let shutdown = of(Duration::ZERO, MINUTE);
+        thread::scope(|scope| {
+            let workers = [(); 2].map(|()| {
+                scope.spawn(|| match shutdown.register("job") {
+                    Ok((ctx, _work)) => ctx.wait() == Error::Canceled,
+                    Err(Stopping) => true,
+                })
+            });
+            scope.spawn(|| shutdown.stop());
+            assert!(shutdown.wait().late.is_empty());
+            assert!(workers.into_iter().all(|worker| worker.join().unwrap()));
+        });
+    }
+}
+
+#[test]
+fn once_all_work_has_ended_the_grace_is_not_waited_for() {
+    let (root, clock) = super::stopped_time();
+    let shutdown = Shutdown::builder().grace(MINUTE).build(&root);
+    let (_ctx, work) = shutdown.register("job").unwrap();
+    shutdown.stop();
+    drop(work);
+    assert!(shutdown.wait().late.is_empty());
+    clock.advance(MINUTE);
+    assert!(!shutdown.working().is_done(), "its timer is gone");
+}
+
+#[test]
+fn work_whose_shutdown_is_gone_goes_on_and_ends_with_it() {
+    let shutdown = of(MINUTE, MINUTE);
+    let accepting = shutdown.accepting().clone();
+    let (ctx, work) = shutdown.register("job").unwrap();
+    drop(shutdown);
+    assert!(!ctx.is_done() && !accepting.is_done());
+    drop(work);
+    assert!(ctx.is_done() && accepting.is_done());
+}
+
+#[test]
+fn a_wait_that_is_dropped_changes_nothing() {
+    let shutdown = of(MINUTE, MINUTE);
+    let (_ctx, work) = shutdown.register("job").unwrap();
+    {
+        let mut waiting = pin!(shutdown.wait_async());
+        let mut task = Task::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut task).is_pending());
+        shutdown.stop();
+        assert!(waiting.as_mut().poll(&mut task).is_pending());
+    }
+    assert!(!shutdown.working().is_done());
+    drop(work);
+    assert_eq!(shutdown.wait().drained, 1);
+}
+
+#[test]
+fn on_an_engine_that_was_shut_down_no_grace_can_be_timed_and_there_is_none() {
+    let engine = ripcord::Engine::builder().build().unwrap();
+    let shutdown = Shutdown::builder()
+        .grace(MINUTE)
+        .cleanup(MINUTE)
+        .build(&engine.background());
+    let (ctx, work) = shutdown.register("job").unwrap();
+    engine.shutdown();
+    shutdown.stop();
+    ctx.wait();
+    assert_eq!(
+        ctx.cause().unwrap().downcast_ref(),
+        Some(&ripcord::EngineStopped)
+    );
+    drop(work);
+    assert!(shutdown.wait().late.is_empty());
+}

@@ -1,0 +1,87 @@
+//! Signals go to a process, so each of these runs this very test in a child, which says when it is ready.
+
+use ripcord::{Context, Shutdown, ShutdownCause};
+use std::env;
+use std::io::{BufRead, BufReader, Lines};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+const SIGINT: i32 = 2;
+const SIGTERM: i32 = 15;
+const IN_CHILD: &str = "RIPCORD_SIGNALS_CHILD";
+
+/// What the child does: waits for signals, and says what they did.
+#[test]
+fn child() {
+    if env::var_os(IN_CHILD).is_none() {
+        return;
+    }
+    let shutdown = Shutdown::builder()
+        .grace(Duration::MAX)
+        .cleanup(Duration::MAX)
+        .build(&Context::background());
+    let _signals = shutdown.on_signals().unwrap();
+    let (ctx, _never_ends) = shutdown.register("job").unwrap();
+    println!("\nready");
+    shutdown.accepting().wait();
+    println!("soft {:?}", cause(shutdown.accepting()));
+    ctx.wait();
+    println!("hard {:?}", cause(&ctx));
+    shutdown.wait();
+}
+
+fn cause(ctx: &Context) -> Option<ShutdownCause> {
+    ctx.cause()?.downcast_ref().copied()
+}
+
+struct Program {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Program {
+    fn start() -> Self {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["signals::child", "--exact", "--nocapture"])
+            .env(IN_CHILD, "1")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let lines = BufReader::new(stdout).lines();
+        let mut program = Self { child, lines };
+        program.says("ready");
+        program
+    }
+
+    fn says(&mut self, what: &str) {
+        let said = |line: Result<String, _>| line.unwrap() == what;
+        assert!(self.lines.by_ref().any(said), "it never said {what}");
+    }
+
+    fn send(&self, signal: i32) {
+        let pid = i32::try_from(self.child.id()).unwrap();
+        // SAFETY: it sends a signal to a child that has not been waited for.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_first_signal_drains_the_second_cancels_and_the_third_ends_the_process() {
+    let mut program = Program::start();
+    program.send(SIGTERM);
+    program.says("soft Some(Signal(15))");
+    program.send(SIGINT);
+    program.says("hard Some(Signal(2))");
+    program.send(SIGTERM);
+    let status = program.child.wait().unwrap();
+    assert_eq!(status.signal(), Some(SIGTERM));
+}
