@@ -174,6 +174,12 @@ pub use engine::{Driver, Engine, EngineBuilder, ManualClock};
 pub use error::{EngineStopped, Error};
 pub use key::Key;
 pub use light::Light;
+#[cfg(feature = "retry")]
+pub use patterns::retry;
+pub use patterns::{
+    Budget, BudgetError, Cancel, Group, GroupError, GroupRun, Never, Panicked, SpawnError,
+};
+pub use patterns::{channel, hedge, io};
 pub use pool::{Pool, Stock};
 pub use run::Run;
 pub use sleep::Sleep;

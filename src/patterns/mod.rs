@@ -2,3 +2,18 @@
 //!
 //! Above the facade: everything here uses what any caller could, has no unsafe code, and may take a short lock, never across
 //! code of the caller's and never on the way of a cancel.
+
+mod any;
+mod budget;
+pub mod channel;
+mod group;
+pub mod hedge;
+pub mod io;
+mod panicked;
+#[cfg(feature = "retry")]
+pub mod retry;
+
+pub use any::{Cancel, Never};
+pub use budget::{Budget, BudgetError};
+pub use group::{Group, GroupError, GroupRun, SpawnError};
+pub use panicked::Panicked;
