@@ -111,7 +111,8 @@ fn wait_for_rest<T, E>(
 /// As [`blocking`], of futures, on any runtime: all attempts are polled by the task that awaits this one, and those that lost are
 /// dropped before it is ready. `work` is given the index and a context.
 ///
-/// Dropped before it is ready, it drops all attempts, and cancels their contexts. Lock-free but for what the futures do; allocates
+/// Dropped before it is ready, it drops all attempts, and cancels their contexts. It owns a handle, so it is `'static` where `work` and
+/// its futures are. Lock-free but for what the futures do; allocates
 /// for each attempt.
 ///
 /// # Errors
@@ -134,49 +135,52 @@ fn wait_for_rest<T, E>(
 /// assert_eq!(answer.await.unwrap(), "answer");
 /// # });
 /// ```
-pub async fn run<T, E, F, Work>(
+pub fn run<T, E, F, W>(
     ctx: &Context,
     attempts: usize,
     delay: Duration,
-    mut work: Work,
-) -> Result<T, HedgeError<E>>
+    mut work: W,
+) -> impl Future<Output = Result<T, HedgeError<E>>> + use<T, E, F, W>
 where
     F: Future<Output = Result<T, E>>,
-    Work: FnMut(usize, Context) -> F,
+    W: FnMut(usize, Context) -> F,
 {
-    let mut failed = Failed::of(attempts)?;
-    let (attempt_ctx, _guard) = ctx.with_cancel();
-    let mut running: Vec<Pin<Box<F>>> = Vec::new();
-    let mut begun = 0;
-    let mut pause: Option<Sleep> = None;
-    let racing = poll_fn(|cx| {
-        loop {
-            if let Some(value) = poll_all(&mut running, &mut failed, cx) {
-                return Poll::Ready(Some(value));
+    let ctx = ctx.clone();
+    async move {
+        let mut failed = Failed::of(attempts)?;
+        let (attempt_ctx, _guard) = ctx.with_cancel();
+        let mut running: Vec<Pin<Box<F>>> = Vec::new();
+        let mut begun = 0;
+        let mut pause: Option<Sleep> = None;
+        let racing = poll_fn(|cx| {
+            loop {
+                if let Some(value) = poll_all(&mut running, &mut failed, cx) {
+                    return Poll::Ready(Some(value));
+                }
+                if failed.count() == attempts {
+                    return Poll::Ready(None);
+                }
+                if begun == attempts {
+                    return Poll::Pending;
+                }
+                // A sleep that fails says that the context is done, which the `run` below sees for us.
+                let passed = |pause: &mut Sleep| Pin::new(pause).poll(cx).is_ready();
+                if failed.count() < begun && !pause.as_mut().is_some_and(passed) {
+                    return Poll::Pending;
+                }
+                match catch(|| Box::pin(work(begun, attempt_ctx.clone()))) {
+                    Ok(attempt) => running.push(attempt),
+                    Err(panicked) => failed.push(AttemptError::Panicked(panicked)),
+                }
+                begun += 1;
+                pause = Some(ctx.sleep(delay));
             }
-            if failed.count() == attempts {
-                return Poll::Ready(None);
-            }
-            if begun == attempts {
-                return Poll::Pending;
-            }
-            // A sleep that fails says that the context is done, which the `run` below sees for us.
-            let passed = |pause: &mut Sleep| Pin::new(pause).poll(cx).is_ready();
-            if failed.count() < begun && !pause.as_mut().is_some_and(passed) {
-                return Poll::Pending;
-            }
-            match catch(|| Box::pin(work(begun, attempt_ctx.clone()))) {
-                Ok(attempt) => running.push(attempt),
-                Err(panicked) => failed.push(AttemptError::Panicked(panicked)),
-            }
-            begun += 1;
-            pause = Some(ctx.sleep(delay));
+        });
+        match ctx.run(racing).await {
+            Ok(Some(value)) => Ok(value),
+            Ok(None) => Err(HedgeError::Failed(failed.errors)),
+            Err(error) => Err(failed.ended(error)),
         }
-    });
-    match ctx.run(racing).await {
-        Ok(Some(value)) => Ok(value),
-        Ok(None) => Err(HedgeError::Failed(failed.errors)),
-        Err(error) => Err(failed.ended(error)),
     }
 }
 

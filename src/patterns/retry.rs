@@ -145,7 +145,7 @@ impl Policy {
     /// As [`blocking`](Self::blocking), of futures, on any runtime. An attempt that has not ended in its time is dropped, as by
     /// [`Context::run`], and is [`AttemptError::TimedOut`].
     ///
-    /// Dropped before it is ready, it drops the attempt.
+    /// Dropped before it is ready, it drops the attempt. It owns a handle, so it is `'static` where `work` and its futures are.
     ///
     /// # Errors
     ///
@@ -165,12 +165,16 @@ impl Policy {
     /// assert!(matches!(error.last(), Some(retry::AttemptError::TimedOut)));
     /// # });
     /// ```
-    pub async fn run<T, E, F: Future<Output = Result<T, E>>>(
+    pub fn run<T, E, F, W>(
         &self,
         ctx: &Context,
-        work: impl FnMut(Context) -> F,
-    ) -> Result<T, RetryError<E>> {
-        self.run_if(ctx, work, |_| true).await
+        work: W,
+    ) -> impl Future<Output = Result<T, RetryError<E>>> + use<T, E, F, W>
+    where
+        F: Future<Output = Result<T, E>>,
+        W: FnMut(Context) -> F,
+    {
+        self.run_if(ctx, work, |_: &E| true)
     }
 
     /// As [`run`](Self::run), of errors after which it makes sense to try again; any other is the last. An attempt that timed out
@@ -179,26 +183,34 @@ impl Policy {
     /// # Errors
     ///
     /// [`RetryError`]; [`RetryError::Permanent`] for an error after which it does not.
-    pub async fn run_if<T, E, F: Future<Output = Result<T, E>>>(
+    pub fn run_if<T, E, F, W, A>(
         &self,
         ctx: &Context,
-        mut work: impl FnMut(Context) -> F,
-        mut again: impl FnMut(&E) -> bool,
-    ) -> Result<T, RetryError<E>> {
-        let mut attempts = Attempts::of(self, ctx)?;
-        loop {
-            let error = {
-                let (attempt, _guard) = attempts.begin()?;
-                match attempt.run(work(attempt.clone())).await {
-                    Ok(Ok(value)) => return Ok(value),
-                    Ok(Err(error)) => AttemptError::Failed(error),
-                    Err(_) => AttemptError::TimedOut,
-                }
-            };
-            let permanent = matches!(&error, AttemptError::Failed(error) if !again(error));
-            let delay = attempts.failed(error, permanent)?;
-            // Where it ends early, `begin` says so.
-            let _ = ctx.sleep(delay).await;
+        mut work: W,
+        mut again: A,
+    ) -> impl Future<Output = Result<T, RetryError<E>>> + use<T, E, F, W, A>
+    where
+        F: Future<Output = Result<T, E>>,
+        W: FnMut(Context) -> F,
+        A: FnMut(&E) -> bool,
+    {
+        let (policy, ctx) = (*self, ctx.clone());
+        async move {
+            let mut attempts = Attempts::of(&policy, &ctx)?;
+            loop {
+                let error = {
+                    let (attempt, _guard) = attempts.begin()?;
+                    match attempt.run(work(attempt.clone())).await {
+                        Ok(Ok(value)) => return Ok(value),
+                        Ok(Err(error)) => AttemptError::Failed(error),
+                        Err(_) => AttemptError::TimedOut,
+                    }
+                };
+                let permanent = matches!(&error, AttemptError::Failed(error) if !again(error));
+                let delay = attempts.failed(error, permanent)?;
+                // Where it ends early, `begin` says so.
+                let _ = ctx.sleep(delay).await;
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Nobody awaits a channel: the feature `channel-async` is off, and this is nothing.
 
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Events;
+#[derive(Clone, Debug, Default)]
+pub(super) struct Events(());
 
 impl Events {
     #[inline(always)]

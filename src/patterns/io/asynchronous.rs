@@ -84,31 +84,49 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for CtxWriter<W> {
 /// assert_eq!(stopped.unwrap_err().ended(), Some(Error::DeadlineExceeded));
 /// # });
 /// ```
-pub async fn copy_async(
+pub fn copy_async<R, W, P>(
     ctx: &Context,
-    reader: impl AsyncRead + Unpin,
-    writer: impl AsyncWrite + Unpin,
-    mut progress: impl FnMut(u64),
-) -> Result<u64, CopyError> {
+    reader: R,
+    writer: W,
+    mut progress: P,
+) -> impl Future<Output = Result<u64, CopyError>> + use<R, W, P>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+    P: FnMut(u64),
+{
     let (mut reader, mut writer) = (CtxReader::new(ctx, reader), CtxWriter::new(ctx, writer));
+    async move {
+        let mut written = 0;
+        let copied = copy_all(&mut reader, &mut writer, |count| {
+            written += count;
+            progress(written);
+        });
+        match copied.await {
+            Ok(()) => Ok(written),
+            Err(error) => Err(CopyError::new(written, error)),
+        }
+    }
+}
+
+async fn copy_all(
+    reader: &mut (impl AsyncRead + Unpin),
+    writer: &mut (impl AsyncWrite + Unpin),
+    mut wrote: impl FnMut(u64),
+) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
-    let mut written = 0;
     loop {
-        let stopped = |error| CopyError::new(written, error);
-        let count = reader.read(&mut buffer).await.map_err(stopped)?;
+        let count = reader.read(&mut buffer).await?;
         let Some(mut rest) = buffer.get(..count).filter(|read| !read.is_empty()) else {
-            writer.flush().await.map_err(stopped)?;
-            return Ok(written);
+            return writer.flush().await;
         };
         while !rest.is_empty() {
-            let stopped = |error| CopyError::new(written, error);
-            let count = writer.write(rest).await.map_err(stopped)?;
+            let count = writer.write(rest).await?;
             if count == 0 {
-                return Err(stopped(io::ErrorKind::WriteZero.into()));
+                return Err(io::ErrorKind::WriteZero.into());
             }
             rest = rest.get(count..).unwrap_or_default();
-            written += count as u64;
-            progress(written);
+            wrote(count as u64);
         }
     }
 }
