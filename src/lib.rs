@@ -83,6 +83,19 @@
 //! assert_eq!(sums[2], Ok(999_000));
 //! ```
 //!
+//! # What servers build on it
+//!
+//! | for | there is |
+//! |---|---|
+//! | time that is shared out | [`Budget`] |
+//! | queues between threads, and tasks | [`channel`] |
+//! | files and sockets | [`io`] |
+//! | work that fails or succeeds as a whole | [`Group`] |
+//! | attempts | [`hedge`]; `retry`, feature `retry` |
+//! | a library that takes any context | [`Cancel`] |
+//!
+//! These may take short locks, and allocate; nothing that derives, ends or looks at a context goes through them.
+//!
 //! # What holds
 //!
 //! * When a cancel returns, everything derived before it, at any depth and by whatever thread, is done; also where
@@ -131,6 +144,11 @@
 //! | a deadline after `fork` without `exec`, in the child | does not fire: it has no timer thread; all else works |
 //! | a forgotten [`Done`] or [`Sleep`] | its entry and its node are never freed; nobody else pays |
 //! | two keys of one name | two keys |
+//! | a channel of no room | a rendezvous; of absurd room: one without a bound |
+//! | a fraction of the time that is none, a split by zero | a [`BudgetError`] |
+//! | a group of zero threads, zero attempts, a factor below 1 | a typed error, before anything is begun |
+//! | a panic in the work of a group or a hedge | a failure of it, [`Panicked`] |
+//! | work that never ends, in a group | is waited for by [`join`](Group::join): it has to look at its context |
 //! | a guard bound to `_`, or left behind in `with_timeout(d).0` | it is dropped, and cancels, at once: bind it to `_guard` |
 //! | a forgotten guard or context | its node, and what that keeps, is never freed |
 //! | more than 2^30 handles on one context | the process aborts, as with `Arc` |

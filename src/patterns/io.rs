@@ -5,7 +5,7 @@
 //! writes to) is not interrupted: give such a socket a read timeout, or read it in async code, where (feature `tokio`) the same
 //! two types wrap tokio's [`AsyncRead`](https://docs.rs/tokio/latest/tokio/io/trait.AsyncRead.html) and
 //! [`AsyncWrite`](https://docs.rs/tokio/latest/tokio/io/trait.AsyncWrite.html), and the task is woken when the context is done.
-//! With the feature `tempfile`, [`replace`](https://docs.rs/ripcord/latest/ripcord/io/fn.replace.html) writes a file that is there whole or not at all.
+//! With the feature `tempfile`, `replace` writes a file that is there whole or not at all.
 //!
 //! Errors are `std::io::Error`s. Of a context that is done it is the one that [`Error`](crate::Error) converts to: kind `TimedOut` for a
 //! deadline, `Other` for a cancel, never one that the loops of std would try again; [`ended`] finds it.
@@ -70,6 +70,19 @@ pub struct CtxReader<R> {
 }
 
 /// Writes to `W` while its context is live: as [`CtxReader`].
+///
+/// ```
+/// use ripcord::{Context, io::CtxWriter};
+/// use std::io::Write;
+///
+/// let (ctx, guard) = Context::background().with_cancel();
+/// let mut writer = CtxWriter::new(&ctx, Vec::new());
+/// writeln!(writer, "kept")?;
+/// guard.cancel();
+/// assert!(writeln!(writer, "lost").is_err());
+/// assert_eq!(writer.into_inner(), b"kept\n");
+/// # Ok::<_, std::io::Error>(())
+/// ```
 ///
 /// A flush is a write. With the feature `tokio` also an `AsyncWrite`; there a shutdown is let through whatever became of the
 /// context, for it belongs to the cleanup.

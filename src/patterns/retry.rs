@@ -120,6 +120,18 @@ impl Policy {
     /// # Errors
     ///
     /// [`RetryError`]; [`RetryError::Permanent`] for an error after which it does not.
+    ///
+    /// ```
+    /// use ripcord::{Context, retry};
+    /// use std::io;
+    ///
+    /// let missing = retry::Policy::new(3).blocking_if(
+    ///     &Context::background(),
+    ///     |_| std::fs::read("/no/such/file"),
+    ///     |error| error.kind() == io::ErrorKind::WouldBlock,
+    /// );
+    /// assert!(matches!(missing, Err(retry::RetryError::Permanent { attempts: 1, .. })));
+    /// ```
     pub fn blocking_if<T, E>(
         &self,
         ctx: &Context,

@@ -4,6 +4,7 @@ use crate::{MS, holds, manual};
 use ripcord::channel::{self, RecvError, SendError, TryRecvError, TrySendError};
 use ripcord::{Context, Error};
 use std::thread;
+use std::time::Duration;
 
 #[test]
 fn its_ends_and_errors_go_anywhere() {
@@ -35,7 +36,7 @@ fn a_value_for_which_there_is_no_room_comes_back_when_the_context_is_done() {
 fn under_a_context_that_is_done_nothing_goes_in_and_nothing_comes_out() {
     let (sender, receiver) = channel::unbounded();
     sender.try_send(1).unwrap();
-    let (ctx, _guard) = Context::background().with_timeout(0 * MS);
+    let (ctx, _guard) = Context::background().with_timeout(Duration::ZERO);
     assert_eq!(
         sender.send(&ctx, 2),
         Err(SendError::Done(2, Error::DeadlineExceeded))
