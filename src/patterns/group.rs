@@ -176,7 +176,8 @@ impl Group {
         }
     }
 
-    /// Blocks until all that was given to the group has ended. Work that does not look at its context is waited for.
+    /// Blocks until all that was given to the group has ended, and then ends its context. Work that does not look at its context is
+    /// waited for: where that may be for ever, see [`join_until`](Self::join_until).
     ///
     /// # Errors
     ///
@@ -185,6 +186,38 @@ impl Group {
         drop(self.running);
         self.ended.wait();
         self.outcome.result()
+    }
+
+    /// As [`join`](Self::join), until `limit` is done: what is still running then is cancelled, and not waited for. In async code,
+    /// `limit.run(group.join_async())` does so.
+    ///
+    /// # Errors
+    ///
+    /// As [`join`](Self::join); and [`GroupError::Late`], where nothing had failed before.
+    ///
+    /// ```
+    /// use ripcord::{Context, Error, Group, GroupError};
+    /// use std::time::Duration;
+    ///
+    /// let group = Group::new(&Context::background());
+    /// let (_never, nothing) = std::sync::mpsc::channel::<()>();
+    /// group.spawn(move |_| nothing.recv().or(Ok::<_, Error>(())))?; // it looks at no context
+    /// let (limit, _guard) = Context::background().with_timeout(Duration::from_millis(1));
+    /// assert!(matches!(group.join_until(&limit), Err(GroupError::Late { running: 1 })));
+    /// # Ok::<_, ripcord::SpawnError>(())
+    /// ```
+    pub fn join_until(self, limit: &Context) -> Result<(), GroupError> {
+        let running = Arc::downgrade(&self.running);
+        drop(self.running);
+        let (either, _guard) = Context::merge([&self.ended, limit]);
+        either.wait();
+        match running.strong_count() {
+            0 => self.outcome.result(),
+            running => {
+                self.outcome.fail(GroupError::Late { running });
+                self.outcome.result()
+            }
+        }
     }
 
     /// As [`join`](Self::join), awaited: on any runtime. Dropped before it is ready, it cancels what is running.
@@ -321,6 +354,11 @@ pub enum GroupError {
     Panicked(Panicked),
     /// A future was dropped before it had ended: it was never spawned, or its runtime has shut down.
     Dropped,
+    /// Work was still running when the limit of [`Group::join_until`] was over.
+    Late {
+        /// How much, by number: threads, and futures.
+        running: usize,
+    },
 }
 
 impl GroupError {
@@ -330,7 +368,7 @@ impl GroupError {
         match self {
             Self::Failed(cause) => cause.clone(),
             Self::Panicked(panicked) => panicked.clone().into(),
-            Self::Dropped => Cause::msg(self),
+            Self::Dropped | Self::Late { .. } => Cause::msg(self),
         }
     }
 }
@@ -341,6 +379,7 @@ impl fmt::Display for GroupError {
             Self::Failed(cause) => fmt::Display::fmt(cause, f),
             Self::Panicked(panicked) => fmt::Display::fmt(panicked, f),
             Self::Dropped => f.write_str("a future of the group was dropped before it had ended"),
+            Self::Late { running } => write!(f, "{running} of the group did not end in time"),
         }
     }
 }
@@ -350,7 +389,7 @@ impl std::error::Error for GroupError {
         match self {
             Self::Failed(cause) => Some(&**cause),
             Self::Panicked(panicked) => Some(panicked),
-            Self::Dropped => None,
+            Self::Dropped | Self::Late { .. } => None,
         }
     }
 }

@@ -61,7 +61,7 @@ pub fn ended(error: &io::Error) -> Option<Error> {
 /// Reads from `R` while its context is live. Each call looks at the context first, which is one load, and an error that
 /// allocates once it is done.
 ///
-/// With the feature `tokio` also an `AsyncRead`, where `R` is one and `Unpin`: its task is woken when the context is done.
+/// With the feature `tokio` also an `AsyncRead` or `AsyncBufRead`, where `R` is one and `Unpin`: its task is woken when the context is done.
 pub struct CtxReader<R> {
     inner: R,
     ctx: Context,

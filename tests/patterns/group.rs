@@ -1,6 +1,6 @@
 //! Work that succeeds or fails as a whole.
 
-use crate::{block_on, holds};
+use crate::{block_on, holds, spawnable};
 use ripcord::{Cause, Context, Error, Group, GroupError, SpawnError};
 use std::future::pending;
 use std::io;
@@ -12,6 +12,9 @@ use std::sync::mpsc;
 fn it_goes_anywhere() {
     holds::<Group>();
     holds::<GroupError>();
+    let group = Group::new(&Context::background());
+    spawnable(group.run(async { Ok::<_, Error>(()) }));
+    spawnable(group.join_async());
 }
 
 #[test]
@@ -192,6 +195,41 @@ fn who_waits_for_a_place_is_let_go_by_the_end_of_the_context() {
         ));
     });
     group.join().unwrap();
+}
+
+#[test]
+fn work_that_never_ends_is_not_waited_for_beyond_a_limit() {
+    let (limit, guard) = Context::background().with_cancel();
+    let group = Group::new(&Context::background());
+    let ctx = group.context().clone();
+    let (release, never) = mpsc::channel::<()>();
+    for _ in 0..2 {
+        group.spawn(|ctx| Err::<(), _>(ctx.wait())).unwrap();
+    }
+    group
+        .spawn(move |_| never.recv().or(Ok::<_, Error>(())))
+        .unwrap();
+    guard.cancel();
+    let Err(GroupError::Late { running: 1..=3 }) = group.join_until(&limit) else {
+        unreachable!("one cannot have ended")
+    };
+    assert!(ctx.is_done());
+    drop(release);
+
+    let group = Group::new(&Context::background());
+    group
+        .spawn(|_| Err::<(), _>(io::Error::other("early")))
+        .unwrap();
+    assert_eq!(
+        group
+            .join_until(&Context::background())
+            .unwrap_err()
+            .to_string(),
+        "early"
+    );
+    let group = Group::new(&Context::background());
+    group.spawn(|_| Ok::<_, Error>(())).unwrap();
+    group.join_until(&Context::background()).unwrap();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The first success of several attempts.
 
-use crate::{MS, SECOND, block_on, manual};
+use crate::{MS, SECOND, block_on, manual, spawnable};
 use ripcord::hedge::{self, AttemptError, HedgeError};
 use ripcord::{Context, Error};
 use std::future::pending;
@@ -30,6 +30,22 @@ fn the_first_success_cancels_the_others() {
     );
     assert_eq!(answer.unwrap(), 2);
     assert_eq!(told.iter().collect::<Vec<_>>(), [Error::Canceled; 2]);
+}
+
+#[test]
+fn one_that_never_ends_is_not_waited_for() {
+    let (release, never) = mpsc::channel::<()>();
+    let never = Mutex::new(never);
+    let answer = hedge::blocking(&Context::background(), 2, MS, move |index, _| {
+        if index == 0 {
+            let _ = never.lock().unwrap().recv();
+        }
+        Ok::<_, Error>(index)
+    });
+    assert_eq!(answer.unwrap(), 1);
+    drop(release);
+    let work = |index, _| async move { Ok::<_, Error>(index) };
+    spawnable(hedge::run(&Context::background(), 2, MS, work));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The same, over tokio's traits.
 
-use crate::{MS, block_on};
+use crate::{MS, block_on, spawnable};
 use ripcord::io::{self, CHUNK, CtxReader, CtxWriter};
 use ripcord::{Context, Error};
 use std::io::ErrorKind;
@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, duplex};
 
 #[derive(Default)]
 struct Wakes(AtomicUsize);
@@ -77,6 +77,25 @@ fn a_copy_is_whole_or_says_how_far_it_came() {
             (error.written, error.ended()),
             (CHUNK as u64, Some(Error::Canceled))
         );
+    });
+}
+
+#[test]
+fn lines_are_read_until_the_context_is_done() {
+    block_on(async {
+        let (ctx, guard) = Context::background().with_cancel();
+        let text = tokio::io::BufReader::new(&b"one\ntwo\n"[..]);
+        let mut lines = CtxReader::new(&ctx, text).lines();
+        assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("one"));
+        guard.cancel();
+        let error = lines.next_line().await.unwrap_err();
+        assert_eq!(io::ended(&error), Some(Error::Canceled));
+        spawnable(io::copy_async(
+            &ctx,
+            tokio::io::empty(),
+            tokio::io::sink(),
+            |_| {},
+        ));
     });
 }
 

@@ -35,5 +35,8 @@ fn block_on<F: Future>(future: F) -> F::Output {
         .block_on(future)
 }
 
+/// A runtime may take it to another thread, and outlive who made it.
+fn spawnable<F: Future + Send + 'static>(_future: F) {}
+
 /// What the crate promises of its types.
 fn holds<T: Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe + 'static>() {}

@@ -1,6 +1,6 @@
 //! Attempts under the time that the caller has.
 
-use crate::{MS, SECOND, block_on, holds, manual};
+use crate::{MS, SECOND, block_on, holds, manual, spawnable};
 use ripcord::retry::{AttemptError, Policy, PolicyError, RetryError};
 use ripcord::{Context, Error};
 use std::cell::RefCell;
@@ -20,6 +20,8 @@ fn busy() -> io::Error {
 fn its_errors_go_anywhere() {
     holds::<Policy>();
     holds::<RetryError<Error>>();
+    let work = |_| async { Ok::<_, Error>(()) };
+    spawnable(Policy::new(1).run(&Context::background(), work));
 }
 
 #[test]

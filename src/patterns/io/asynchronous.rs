@@ -6,7 +6,7 @@ use crate::done::Done;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// `Err` when the context is done; else the waker will be called when it is.
 fn poll_live(ctx: &Context, done: &mut Option<Done>, cx: &mut TaskContext<'_>) -> io::Result<()> {
@@ -26,6 +26,18 @@ impl<R: AsyncRead + Unpin> AsyncRead for CtxReader<R> {
         let this = self.get_mut();
         poll_live(&this.ctx, &mut this.done, cx)?;
         Pin::new(&mut this.inner).poll_read(cx, buffer)
+    }
+}
+
+impl<R: AsyncBufRead + Unpin> AsyncBufRead for CtxReader<R> {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        poll_live(&this.ctx, &mut this.done, cx)?;
+        Pin::new(&mut this.inner).poll_fill_buf(cx)
+    }
+
+    fn consume(self: Pin<&mut Self>, count: usize) {
+        Pin::new(&mut self.get_mut().inner).consume(count);
     }
 }
 
