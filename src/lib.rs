@@ -83,13 +83,23 @@
 //! assert_eq!(sums[2], Ok(999_000));
 //! ```
 //!
-//! # Stopping
+//! # What servers build on it
 //!
-//! A [`Shutdown`] stops a program in two phases: nothing new, then nothing at all, with time for what must still run, and the
-//! names of what is late. A [`Coordinator`] cancels work by id or by group, a [`cascade`] stops stages in order, a
-//! [`CircuitBreaker`] stops asking what is down. What a request is known by on its way down, [`ext`] has: how urgent it is,
-//! what it did, how often it may try again. These are made of what is above; they may take a short lock, where they say so,
-//! under which nothing of the caller's runs, and which no cancel takes.
+//! | for | there is |
+//! |---|---|
+//! | time that is shared out | [`Budget`] |
+//! | queues between threads, and tasks | [`channel`] |
+//! | files and sockets | [`io`] |
+//! | work that fails or succeeds as a whole | [`Group`] |
+//! | attempts | [`hedge`]; `retry`, feature `retry` |
+//! | work that is cancelled by id, or by group | [`Coordinator`] |
+//! | a program that stops: nothing new, then nothing at all | [`Shutdown`]; stages in order: [`cascade`] |
+//! | a service that is down | [`CircuitBreaker`] |
+//! | what a request is known by on its way down | [`ext`] |
+//! | a library that takes any context | [`Cancel`] |
+//!
+//! These may take a short lock, where they say so, under which nothing of the caller's runs, and allocate; nothing that derives,
+//! ends or looks at a context goes through them.
 //!
 //! # What holds
 //!
@@ -139,6 +149,11 @@
 //! | a deadline after `fork` without `exec`, in the child | does not fire: it has no timer thread; all else works |
 //! | a forgotten [`Done`] or [`Sleep`] | its entry and its node are never freed; nobody else pays |
 //! | two keys of one name | two keys |
+//! | a channel of no room | a rendezvous; of absurd room: one without a bound |
+//! | a fraction of the time that is none, a split by zero | a [`BudgetError`] |
+//! | a group of zero threads, zero attempts, a factor below 1 | a typed error, before anything is begun |
+//! | a panic in the work of a group or a hedge | a failure of it, [`Panicked`] |
+//! | work that never ends, in a group | is waited for by [`join`](Group::join): it has to look at its context |
 //! | a guard bound to `_`, or left behind in `with_timeout(d).0` | it is dropped, and cancels, at once: bind it to `_guard` |
 //! | a forgotten guard or context | its node, and what that keeps, is never freed |
 //! | an id that live work has, one that nothing has, a group with nothing in it | a [`CoordinatorError`] |
@@ -200,6 +215,12 @@ pub use patterns::shutdown::SignalWatch;
 pub use patterns::shutdown::{
     Late, Shutdown, ShutdownBuilder, ShutdownCause, ShutdownReport, Stopping, Work,
 };
+#[cfg(feature = "retry")]
+pub use patterns::retry;
+pub use patterns::{
+    Budget, BudgetError, Cancel, Group, GroupError, GroupRun, Never, Panicked, SpawnError,
+};
+pub use patterns::{channel, hedge, io};
 pub use pool::{Pool, Stock};
 pub use run::Run;
 pub use sleep::Sleep;

@@ -271,6 +271,12 @@ impl Handle {
         released
     }
 
+    /// Whether it can ever be done.
+    #[inline]
+    pub(crate) fn may_end(&self) -> bool {
+        self.endable().is_some()
+    }
+
     /// The node's channel, disconnected once it is done; `None`: it never will be. Allocates on first use.
     pub(crate) fn channel(&self) -> Option<&Channel> {
         // SAFETY: `self` is a handle of it, and the answer borrows `self`.

@@ -1,0 +1,163 @@
+//! The first success of several attempts.
+
+use crate::{MS, SECOND, block_on, manual, spawnable};
+use ripcord::hedge::{self, AttemptError, HedgeError};
+use ripcord::{Context, Error};
+use std::future::pending;
+use std::io;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::Duration;
+
+#[test]
+fn the_first_success_cancels_the_others() {
+    let (ended, told) = mpsc::channel();
+    let answer = hedge::blocking(
+        &Context::background(),
+        3,
+        Duration::ZERO,
+        move |index, ctx| {
+            if index == 2 {
+                return Ok(index);
+            }
+            let error = ctx.wait();
+            ended.send(error).unwrap();
+            Err(error)
+        },
+    );
+    assert_eq!(answer.unwrap(), 2);
+    assert_eq!(told.iter().collect::<Vec<_>>(), [Error::Canceled; 2]);
+}
+
+#[test]
+fn one_that_never_ends_is_not_waited_for() {
+    let (release, never) = mpsc::channel::<()>();
+    let never = Mutex::new(never);
+    let answer = hedge::blocking(&Context::background(), 2, MS, move |index, _| {
+        if index == 0 {
+            let _ = never.lock().unwrap().recv();
+        }
+        Ok::<_, Error>(index)
+    });
+    assert_eq!(answer.unwrap(), 1);
+    drop(release);
+    let work = |index, _| async move { Ok::<_, Error>(index) };
+    spawnable(hedge::run(&Context::background(), 2, MS, work));
+}
+
+#[test]
+fn while_the_first_is_quick_no_other_begins() {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&begun);
+    let answer = hedge::blocking(&Context::background(), 9, Duration::MAX, move |index, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Ok::<_, Error>(index)
+    });
+    assert_eq!((answer.unwrap(), begun.load(Ordering::SeqCst)), (0, 1));
+}
+
+#[test]
+fn a_failure_begins_the_next_at_once_and_all_failures_are_kept() {
+    let failed = hedge::blocking(&Context::background(), 3, Duration::MAX, |index, _| {
+        assert!(index != 1, "no such replica");
+        Err::<(), _>(io::Error::other(format!("replica {index}")))
+    })
+    .unwrap_err();
+    let text = "all 3 attempts failed: replica 0; the work panicked: no such replica; replica 2";
+    assert_eq!(failed.to_string(), text);
+    let HedgeError::Failed(errors) = failed else {
+        unreachable!("all have failed")
+    };
+    assert!(matches!(errors[1], AttemptError::Panicked(_)));
+}
+
+#[test]
+fn zero_attempts_are_an_error() {
+    let none = hedge::blocking(&Context::background(), 0, MS, |_, _| Ok::<_, Error>(()));
+    assert!(matches!(none, Err(HedgeError::NoAttempts)));
+    let none = hedge::run(&Context::background(), 0, MS, |_, _| async {
+        Ok::<_, Error>(())
+    });
+    assert!(matches!(block_on(none), Err(HedgeError::NoAttempts)));
+}
+
+#[test]
+fn the_end_of_the_callers_context_ends_it_with_what_had_failed() {
+    let (ctx, guard) = Context::background().with_timeout(SECOND);
+    let guard = Mutex::new(Some(guard));
+    let ended = hedge::blocking(&ctx, 2, Duration::MAX, move |index, ctx| {
+        if index == 1 {
+            drop(guard.lock().unwrap().take());
+            ctx.wait();
+        }
+        Err::<(), _>(Error::DeadlineExceeded)
+    });
+    let Err(HedgeError::Done { error, failed }) = ended else {
+        unreachable!("the context was cancelled")
+    };
+    assert_eq!(error, Error::Canceled);
+    assert!(matches!(
+        failed[0],
+        AttemptError::Failed(Error::DeadlineExceeded)
+    ));
+
+    let never = hedge::run(&ctx, 2, MS, |_, _| pending::<Result<(), Error>>());
+    assert!(matches!(
+        block_on(never),
+        Err(HedgeError::Done {
+            error: Error::Canceled,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn futures_are_hedged_on_the_clock_of_their_engine_and_the_losers_are_dropped() {
+    struct Counted(Arc<AtomicUsize>);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let (engine, clock) = manual();
+    let drops = Arc::new(AtomicUsize::new(0));
+    let begun = AtomicUsize::new(0);
+    let ctx = engine.background();
+    let mut hedged = pin!(hedge::run(&ctx, 4, SECOND, |index, _ctx| {
+        begun.fetch_add(1, Ordering::SeqCst);
+        let counted = Counted(Arc::clone(&drops));
+        async move {
+            let _counted = counted;
+            match index {
+                2 => Ok(index),
+                _ => pending::<Result<usize, Error>>().await,
+            }
+        }
+    }));
+    let mut cx = TaskContext::from_waker(Waker::noop());
+    for attempts in 1..=2 {
+        assert!(hedged.as_mut().poll(&mut cx).is_pending());
+        clock.advance(SECOND - Duration::from_nanos(1));
+        assert!(hedged.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(begun.load(Ordering::SeqCst), attempts);
+        clock.advance(Duration::from_nanos(1));
+    }
+    assert!(matches!(hedged.poll(&mut cx), Poll::Ready(Ok(2))));
+    assert_eq!(drops.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn a_future_that_panics_has_failed() {
+    let ctx = Context::background();
+    let answer = hedge::run(&ctx, 3, Duration::MAX, |index, _| {
+        assert!(index != 0, "not even begun");
+        async move {
+            assert!(index != 1, "in the middle");
+            Ok::<_, Error>(index)
+        }
+    });
+    assert_eq!(block_on(answer).unwrap(), 2);
+}
