@@ -210,13 +210,13 @@ pub use patterns::breaker::{
 pub use patterns::cascade;
 pub use patterns::coordinator::{Coordinator, CoordinatorError, Live, Registration};
 pub use patterns::ext;
+#[cfg(feature = "retry")]
+pub use patterns::retry;
 #[cfg(feature = "signals")]
 pub use patterns::shutdown::SignalWatch;
 pub use patterns::shutdown::{
     Late, Shutdown, ShutdownBuilder, ShutdownCause, ShutdownReport, Stopping, Work,
 };
-#[cfg(feature = "retry")]
-pub use patterns::retry;
 pub use patterns::{
     Budget, BudgetError, Cancel, Group, GroupError, GroupRun, Never, Panicked, SpawnError,
 };
