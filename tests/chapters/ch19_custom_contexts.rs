@@ -87,7 +87,7 @@ fn absurd_budgets_and_backoffs_are_only_large() {
 
 #[test]
 fn threads_share_a_budget_exactly() {
-    let request = Retry::new(100).attach(&Context::background());
+    let request = Retry::new(100_000).attach(&Context::background());
     let taken: usize = thread::scope(|scope| {
         let threads = [(); 4].map(|()| {
             let request = &request;
@@ -100,7 +100,7 @@ fn threads_share_a_budget_exactly() {
         });
         threads.map(|thread| thread.join().unwrap()).iter().sum()
     });
-    assert_eq!(taken, 100);
+    assert_eq!(taken, 100_000);
 }
 
 #[test]
