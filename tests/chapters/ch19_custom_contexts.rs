@@ -27,6 +27,15 @@ fn two_layers_draw_on_one_budget() {
     let (calls, refused) = custom::retry_in_two_layers(Duration::from_secs(60));
     assert_eq!(calls, 4);
     assert_eq!(refused, RetryRefused::Exhausted { budget: 3 });
+
+    // Of the 2, 4 and 8 ms between them not all fit.
+    let (calls, refused) = custom::retry_in_two_layers(Duration::from_millis(5));
+    assert!(calls < 4, "{calls}");
+    let out_of_time = matches!(
+        refused,
+        RetryRefused::NoTime { .. } | RetryRefused::Ended(Error::DeadlineExceeded)
+    );
+    assert!(out_of_time, "{refused}");
 }
 
 #[test]
