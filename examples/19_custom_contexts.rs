@@ -18,7 +18,7 @@ pub fn main() {
 
     let (attempts, refused) = retry_in_two_layers(Duration::from_secs(60));
     println!("--- retry\n{attempts} calls; then {refused}");
-    let (attempts, refused) = retry_in_two_layers(Duration::from_millis(15));
+    let (attempts, refused) = retry_in_two_layers(Duration::from_millis(5));
     println!("with little time: {attempts} calls; then {refused}");
 
     let (cause, source) = first_of_three_parents();

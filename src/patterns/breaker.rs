@@ -69,7 +69,7 @@ pub struct CircuitBreaker {
 #[must_use = "tell it how the call went"]
 pub struct Permit<'a> {
     breaker: &'a CircuitBreaker,
-    ctx: Context,
+    ctx: &'a Context,
     admitted: Admitted,
     settled: bool,
 }
@@ -201,7 +201,7 @@ impl CircuitBreaker {
     /// assert!(breaker.acquire(&ctx).is_err());
     /// # Ok::<(), ripcord::CircuitOpen>(())
     /// ```
-    pub fn acquire(&self, ctx: &Context) -> Result<Permit<'_>, CircuitOpen> {
+    pub fn acquire<'a>(&'a self, ctx: &'a Context) -> Result<Permit<'a>, CircuitOpen> {
         let mut word = self.word.load(Ordering::Relaxed);
         let admitted = loop {
             let until = match Word::unpack(word) {
@@ -221,7 +221,7 @@ impl CircuitBreaker {
         };
         Ok(Permit {
             breaker: self,
-            ctx: ctx.clone(),
+            ctx,
             admitted,
             settled: false,
         })
@@ -322,13 +322,13 @@ impl Permit<'_> {
     /// The call failed. Lock-free; allocates nothing.
     pub fn failure(mut self) {
         self.settled = true;
-        self.breaker.failed(self.admitted, &self.ctx);
+        self.breaker.failed(self.admitted, self.ctx);
     }
 
     /// The call says nothing about what was called. Lock-free; allocates nothing.
     pub fn release(mut self) {
         self.settled = true;
-        self.breaker.left(self.admitted, &self.ctx);
+        self.breaker.left(self.admitted, self.ctx);
     }
 
     /// Whether the call is the one trial of a half-open breaker. Wait-free.
@@ -355,9 +355,9 @@ impl Drop for Permit<'_> {
             return;
         }
         if std::thread::panicking() {
-            self.breaker.failed(self.admitted, &self.ctx);
+            self.breaker.failed(self.admitted, self.ctx);
         } else {
-            self.breaker.left(self.admitted, &self.ctx);
+            self.breaker.left(self.admitted, self.ctx);
         }
     }
 }

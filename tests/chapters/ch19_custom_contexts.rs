@@ -27,6 +27,15 @@ fn two_layers_draw_on_one_budget() {
     let (calls, refused) = custom::retry_in_two_layers(Duration::from_secs(60));
     assert_eq!(calls, 4);
     assert_eq!(refused, RetryRefused::Exhausted { budget: 3 });
+
+    // Of the 2, 4 and 8 ms between them not all fit.
+    let (calls, refused) = custom::retry_in_two_layers(Duration::from_millis(5));
+    assert!(calls < 4, "{calls}");
+    let out_of_time = matches!(
+        refused,
+        RetryRefused::NoTime { .. } | RetryRefused::Ended(Error::DeadlineExceeded)
+    );
+    assert!(out_of_time, "{refused}");
 }
 
 #[test]
@@ -87,7 +96,7 @@ fn absurd_budgets_and_backoffs_are_only_large() {
 
 #[test]
 fn threads_share_a_budget_exactly() {
-    let request = Retry::new(100).attach(&Context::background());
+    let request = Retry::new(100_000).attach(&Context::background());
     let taken: usize = thread::scope(|scope| {
         let threads = [(); 4].map(|()| {
             let request = &request;
@@ -100,7 +109,7 @@ fn threads_share_a_budget_exactly() {
         });
         threads.map(|thread| thread.join().unwrap()).iter().sum()
     });
-    assert_eq!(taken, 100);
+    assert_eq!(taken, 100_000);
 }
 
 #[test]

@@ -84,22 +84,58 @@ fn a_trial_that_fails_opens_it_again_for_a_whole_cool_down() {
 
 #[test]
 fn one_of_many_threads_has_the_trial() {
-    let (breaker, ctx, clock) = broken(1);
-    clock.advance(COOL_DOWN);
-    let threads = 8;
-    let (at_once, all_tried) = (Barrier::new(threads), Barrier::new(threads));
-    let trials = AtomicUsize::new(0);
+    const THREADS: usize = 4;
+
+    let rounds: Vec<_> = (0..1_000)
+        .map(|_| {
+            let (breaker, ctx, clock) = broken(1);
+            clock.advance(COOL_DOWN);
+            (breaker, ctx, AtomicUsize::new(0))
+        })
+        .collect();
+    let at_once = Barrier::new(THREADS);
     thread::scope(|scope| {
-        for _ in 0..threads {
+        for _ in 0..THREADS {
             scope.spawn(|| {
                 at_once.wait();
-                let permit = breaker.acquire(&ctx);
-                trials.fetch_add(usize::from(permit.is_ok()), Ordering::Relaxed);
-                all_tried.wait();
+                for (breaker, ctx, trials) in &rounds {
+                    if let Ok(permit) = breaker.acquire(ctx) {
+                        trials.fetch_add(1, Ordering::Relaxed);
+                        std::mem::forget(permit); // it is not over
+                    }
+                }
             });
         }
     });
-    assert_eq!(trials.into_inner(), 1);
+    assert!(
+        rounds
+            .into_iter()
+            .all(|(_, _, trials)| trials.into_inner() == 1)
+    );
+}
+
+#[test]
+fn no_failure_of_many_threads_is_lost() {
+    const THREADS: u32 = 4;
+    const EACH: u32 = 50_000;
+
+    let ctx = Context::background();
+    let breaker = CircuitBreaker::new(THREADS * EACH + 1, COOL_DOWN).unwrap();
+    let at_once = Barrier::new(THREADS as usize);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                at_once.wait();
+                for _ in 0..EACH {
+                    fail(&breaker, &ctx).unwrap_err();
+                }
+            });
+        }
+    });
+    let failures = THREADS * EACH;
+    assert_eq!(breaker.state(&ctx), CircuitState::Closed { failures });
+    fail(&breaker, &ctx).unwrap_err();
+    assert!(is_open(succeed(&breaker, &ctx)));
 }
 
 #[test]

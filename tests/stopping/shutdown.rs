@@ -3,7 +3,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context as Task, Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -265,6 +265,35 @@ fn nothing_that_enters_beside_a_stop_is_lost() {
             assert!(shutdown.wait().late.is_empty());
             assert!(workers.into_iter().all(|worker| worker.join().unwrap()));
         });
+    }
+}
+
+#[test]
+fn who_is_let_in_beside_a_stop_is_stopped() {
+    let rounds: Vec<_> = (0..5_000)
+        .map(|_| of(Duration::ZERO, Duration::ZERO))
+        .collect();
+    let stopping = AtomicUsize::new(0);
+    let entered: Vec<_> = thread::scope(|scope| {
+        let enters = scope.spawn(|| {
+            let enter = |(round, shutdown): (usize, &Shutdown)| {
+                while stopping.load(Ordering::Acquire) < round {
+                    std::hint::spin_loop();
+                }
+                shutdown.register("job").ok()
+            };
+            rounds.iter().enumerate().map(enter).collect()
+        });
+        for (round, shutdown) in rounds.iter().enumerate() {
+            stopping.store(round, Ordering::Release);
+            shutdown.stop();
+        }
+        enters.join().unwrap()
+    });
+    for (shutdown, entered) in rounds.iter().zip(&entered) {
+        let (report, let_in) = (shutdown.wait(), usize::from(entered.is_some()));
+        assert_eq!((report.canceled, report.late.len()), (let_in, let_in));
+        assert!(entered.iter().all(|(ctx, _)| ctx.is_done()));
     }
 }
 

@@ -11,12 +11,18 @@ const SIGINT: i32 = 2;
 const SIGTERM: i32 = 15;
 const IN_CHILD: &str = "RIPCORD_SIGNALS_CHILD";
 
-/// What the child does: waits for signals, and says what they did.
+/// What a child does; nothing, where this is not one.
 #[test]
 fn child() {
-    if env::var_os(IN_CHILD).is_none() {
-        return;
+    match env::var(IN_CHILD).as_deref() {
+        Ok("watches") => watches(),
+        Ok("no longer") => watches_no_longer(),
+        _ => {}
     }
+}
+
+/// Waits for signals, and says what they did.
+fn watches() {
     let shutdown = Shutdown::builder()
         .grace(Duration::MAX)
         .cleanup(Duration::MAX)
@@ -31,6 +37,16 @@ fn child() {
     shutdown.wait();
 }
 
+/// Says what a signal did that came when nobody watched any more, when its input ends.
+fn watches_no_longer() {
+    let shutdown = Shutdown::builder().build(&Context::background());
+    drop(shutdown.on_signals().unwrap());
+    println!("\nready");
+    let mut input = String::new();
+    std::io::stdin().read_line(&mut input).unwrap();
+    println!("accepting {}", !shutdown.accepting().is_done());
+}
+
 fn cause(ctx: &Context) -> Option<ShutdownCause> {
     ctx.cause()?.downcast_ref().copied()
 }
@@ -41,10 +57,11 @@ struct Program {
 }
 
 impl Program {
-    fn start() -> Self {
+    fn start(what: &str) -> Self {
         let mut child = Command::new(env::current_exe().unwrap())
             .args(["signals::child", "--exact", "--nocapture"])
-            .env(IN_CHILD, "1")
+            .env(IN_CHILD, what)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -76,7 +93,7 @@ impl Drop for Program {
 
 #[test]
 fn the_first_signal_drains_the_second_cancels_and_the_third_ends_the_process() {
-    let mut program = Program::start();
+    let mut program = Program::start("watches");
     program.send(SIGTERM);
     program.says("soft Some(Signal(15))");
     program.send(SIGINT);
@@ -84,4 +101,13 @@ fn the_first_signal_drains_the_second_cancels_and_the_third_ends_the_process() {
     program.send(SIGTERM);
     let status = program.child.wait().unwrap();
     assert_eq!(status.signal(), Some(SIGTERM));
+}
+
+#[test]
+fn once_nobody_watches_a_signal_does_nothing() {
+    let mut program = Program::start("no longer");
+    program.send(SIGTERM);
+    drop(program.child.stdin.take());
+    program.says("accepting true");
+    assert!(program.child.wait().unwrap().success());
 }

@@ -124,6 +124,8 @@ impl fmt::Display for ShutdownCause {
             Self::Requested => f.write_str("shutdown requested"),
             Self::Hastened => f.write_str("shutdown hastened"),
             Self::GraceOver(grace) => write!(f, "the grace of {grace:?} was over"),
+            Self::Signal(2) => f.write_str("SIGINT"),
+            Self::Signal(15) => f.write_str("SIGTERM"),
             Self::Signal(signal) => write!(f, "signal {signal}"),
         }
     }
