@@ -74,7 +74,7 @@ fn a_delay_that_does_not_fit_what_is_left_is_not_waited_for() {
     assert_eq!((attempts, backoff, left), (1, SECOND, SECOND));
     assert_eq!(last.to_string(), "busy");
     let error = block_on(policy.run(&ctx, |_| async { Err::<(), _>(busy()) })).unwrap_err();
-    let text = "given up after 1 attempts: the next is due in 1s, and 1s are left; the last: busy";
+    let text = "given up after 1 attempt: the next is due in 1s, and 1s are left; the last: busy";
     assert_eq!(error.to_string(), text);
 }
 
