@@ -102,13 +102,16 @@ fn each_attempt_has_its_own_time_under_the_callers() {
 
 #[test]
 fn a_future_that_takes_too_long_is_dropped_and_tried_again() {
+    let (engine, clock) = manual();
+    let clock = &clock;
     let mut attempts = 0;
     let policy = at_once(3).attempt_timeout(MS);
-    let answer = block_on(policy.run(&Context::background(), |_| {
+    let answer = block_on(policy.run(&engine.background(), |_| {
         attempts += 1;
         let quick = attempts == 2;
         async move {
             if !quick {
+                clock.advance(MS);
                 pending::<()>().await;
             }
             Ok::<_, Error>("quick")
