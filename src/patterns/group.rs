@@ -123,17 +123,18 @@ impl Group {
         &self,
         work: impl FnOnce(&Context) -> Result<(), E> + Send + 'static,
     ) -> Result<(), SpawnError> {
-        self.ctx.check().map_err(SpawnError::Done)?;
         let slot = match &self.slots {
             None => None,
             Some((taken, free)) => {
-                let ended = |refused: channel::SendError<()>| refused.ended();
                 if let Err(refused) = taken.send(&self.ctx, ()) {
-                    return Err(SpawnError::Done(ended(refused).unwrap_or(Error::Canceled)));
+                    let error = refused.ended().unwrap_or(Error::Canceled);
+                    return Err(SpawnError::Done(error));
                 }
                 Some(Slot(free.clone()))
             }
         };
+        // After the wait: the place may have come free because the context is done.
+        self.ctx.check().map_err(SpawnError::Done)?;
         let mut member = self.member(slot);
         let started = thread::Builder::new().name("ripcord-group".to_owned());
         let started = started.spawn(move || {
