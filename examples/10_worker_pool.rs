@@ -29,11 +29,17 @@ pub fn main() {
 
     let pool = Pool::start(&Context::background(), 1, 4, Duration::from_secs(60))
         .expect("a thread can be started");
+    let (begun, wait) = std::sync::mpsc::channel();
     for id in 0..3 {
-        let endless = Job::new(id, |ctx| Err(ctx.wait()));
+        let begun = begun.clone();
+        let endless = Job::new(id, move |ctx| {
+            begun.send(()).expect("somebody waits for it");
+            Err(ctx.wait())
+        });
         pool.submit(&Context::background(), endless)
             .expect("the pool runs");
     }
+    wait.recv().expect("the first has begun");
     for report in pool.stop("the machine goes down") {
         println!("stopped: {report:?}");
     }

@@ -101,7 +101,7 @@ impl<T> Sender<T> {
     /// Puts a value in, when there is room. May block, until there is or the context is done. Allocates where the queue is
     /// unbounded and grows, for a wait, and where [`done_channel`](Context::done_channel) does.
     ///
-    /// Under a context that is done nothing is put in, also where there is room.
+    /// Under a context that is done nothing is put in, also where there is room. Where both come while it waits, either may be.
     ///
     /// # Errors
     ///
@@ -159,7 +159,8 @@ impl<T> Receiver<T> {
     /// Takes the next value. May block, until there is one or the context is done. Allocates for a wait, and where
     /// [`done_channel`](Context::done_channel) does.
     ///
-    /// Under a context that is done nothing is taken, also where there is a value: it stays.
+    /// Under a context that is done nothing is taken, also where there is a value: it stays. Where both come while it waits,
+    /// either may be.
     ///
     /// # Errors
     ///

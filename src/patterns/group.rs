@@ -3,6 +3,10 @@
 //! Owns nothing that waits: what is running holds a share of a guard, whose last drop ends a context of the group's own, and to
 //! join is to wait for that.
 
+mod errors;
+
+pub use errors::{GroupError, SpawnError};
+
 use crate::cancel::{CancelGuard, CancelHandle};
 use crate::cause::Cause;
 use crate::context::Context;
@@ -14,7 +18,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context as TaskContext, Poll};
-use std::{io, thread};
+use std::thread;
 
 /// Fallible work under one context, on threads and as futures: the first that fails cancels the rest, with its error as cause, and
 /// [`join`](Self::join) says which it was when all have ended.
@@ -123,17 +127,18 @@ impl Group {
         &self,
         work: impl FnOnce(&Context) -> Result<(), E> + Send + 'static,
     ) -> Result<(), SpawnError> {
-        self.ctx.check().map_err(SpawnError::Done)?;
         let slot = match &self.slots {
             None => None,
             Some((taken, free)) => {
-                let ended = |refused: channel::SendError<()>| refused.ended();
                 if let Err(refused) = taken.send(&self.ctx, ()) {
-                    return Err(SpawnError::Done(ended(refused).unwrap_or(Error::Canceled)));
+                    let error = refused.ended().unwrap_or(Error::Canceled);
+                    return Err(SpawnError::Done(error));
                 }
                 Some(Slot(free.clone()))
             }
         };
+        // After the wait: the place may have come free because the context is done.
+        self.ctx.check().map_err(SpawnError::Done)?;
         let mut member = self.member(slot);
         let started = thread::Builder::new().name("ripcord-group".to_owned());
         let started = started.spawn(move || {
@@ -340,89 +345,6 @@ where
             member.end(dropped.and(result));
         }
         Poll::Ready(())
-    }
-}
-
-/// How a [`Group`] failed: the first failure.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum GroupError {
-    /// Work gave back this error. Where that only said that the group's context was done, this is the cause of that: the parent's
-    /// end, say.
-    Failed(Cause),
-    /// Work panicked.
-    Panicked(Panicked),
-    /// A future was dropped before it had ended: it was never spawned, or its runtime has shut down.
-    Dropped,
-    /// Work was still running when the limit of [`Group::join_until`] was over.
-    Late {
-        /// How much, by number: threads, and futures.
-        running: usize,
-    },
-}
-
-impl GroupError {
-    /// What the rest was cancelled with. Allocates, unless work failed by itself.
-    #[must_use]
-    pub fn cause(&self) -> Cause {
-        match self {
-            Self::Failed(cause) => cause.clone(),
-            Self::Panicked(panicked) => panicked.clone().into(),
-            Self::Dropped | Self::Late { .. } => Cause::msg(self),
-        }
-    }
-}
-
-impl fmt::Display for GroupError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Failed(cause) => fmt::Display::fmt(cause, f),
-            Self::Panicked(panicked) => fmt::Display::fmt(panicked, f),
-            Self::Dropped => f.write_str("a future of the group was dropped before it had ended"),
-            Self::Late { running } => write!(f, "{running} of the group did not end in time"),
-        }
-    }
-}
-
-impl std::error::Error for GroupError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Failed(cause) => Some(&**cause),
-            Self::Panicked(panicked) => Some(panicked),
-            Self::Dropped | Self::Late { .. } => None,
-        }
-    }
-}
-
-/// Why a [`Group`] did not begin with work.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum SpawnError {
-    /// A limit of zero threads. Allow one at least.
-    NoThreads,
-    /// The group's context is done.
-    Done(Error),
-    /// The system has no more threads, or no memory for one. Try again later, or with a limit.
-    Thread(io::Error),
-}
-
-impl fmt::Display for SpawnError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoThreads => f.write_str("a group of zero threads runs nothing"),
-            Self::Done(error) => write!(f, "not begun: {error}"),
-            Self::Thread(error) => write!(f, "no thread could be started: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for SpawnError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::NoThreads => None,
-            Self::Done(error) => Some(error),
-            Self::Thread(error) => Some(error),
-        }
     }
 }
 

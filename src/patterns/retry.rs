@@ -20,8 +20,8 @@
 //! });
 //! assert_eq!(answer.unwrap(), "answer");
 //!
-//! // With 50 ms left, nobody waits a minute for the next attempt.
-//! let (request, _guard) = Context::background().with_timeout(Duration::from_millis(50));
+//! // With ten seconds left, nobody waits a minute for the next attempt.
+//! let (request, _guard) = Context::background().with_timeout(Duration::from_secs(10));
 //! let minutes = retry::Policy::new(3).backoff(Duration::from_secs(60), Duration::from_secs(60));
 //! let refused = minutes.blocking(&request, |_| Err::<(), _>(io::Error::other("busy"))).unwrap_err();
 //! assert!(matches!(refused, retry::RetryError::Backoff { attempts: 1, .. }));

@@ -1,6 +1,6 @@
 //! The same, over tokio's traits.
 
-use crate::{MS, block_on, spawnable};
+use crate::{MS, block_on, manual, spawnable};
 use ripcord::io::{self, CHUNK, CtxReader, CtxWriter};
 use ripcord::{Context, Error};
 use std::io::ErrorKind;
@@ -41,10 +41,15 @@ fn a_read_that_waits_is_woken_when_the_context_is_done() {
 #[test]
 fn a_write_that_waits_ends_with_the_deadline_and_the_shutdown_goes_through() {
     block_on(async {
-        let (ctx, _guard) = Context::background().with_timeout(MS);
+        let (engine, clock) = manual();
+        let (ctx, _guard) = engine.background().with_timeout(MS);
         let (mut peer, socket) = duplex(4);
         let mut writer = CtxWriter::new(&ctx, socket);
-        let error = writer.write_all(b"hello").await.unwrap_err();
+        let mut writing = Box::pin(writer.write_all(b"hello"));
+        let mut cx = TaskContext::from_waker(Waker::noop());
+        assert!(writing.as_mut().poll(&mut cx).is_pending());
+        clock.advance(MS);
+        let error = writing.await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         assert!(writer.flush().await.is_err());
         writer.shutdown().await.unwrap();

@@ -74,7 +74,7 @@ fn a_delay_that_does_not_fit_what_is_left_is_not_waited_for() {
     assert_eq!((attempts, backoff, left), (1, SECOND, SECOND));
     assert_eq!(last.to_string(), "busy");
     let error = block_on(policy.run(&ctx, |_| async { Err::<(), _>(busy()) })).unwrap_err();
-    let text = "given up after 1 attempts: the next is due in 1s, and 1s are left; the last: busy";
+    let text = "given up after 1 attempt: the next is due in 1s, and 1s are left; the last: busy";
     assert_eq!(error.to_string(), text);
 }
 
@@ -102,13 +102,16 @@ fn each_attempt_has_its_own_time_under_the_callers() {
 
 #[test]
 fn a_future_that_takes_too_long_is_dropped_and_tried_again() {
+    let (engine, clock) = manual();
+    let clock = &clock;
     let mut attempts = 0;
     let policy = at_once(3).attempt_timeout(MS);
-    let answer = block_on(policy.run(&Context::background(), |_| {
+    let answer = block_on(policy.run(&engine.background(), |_| {
         attempts += 1;
         let quick = attempts == 2;
         async move {
             if !quick {
+                clock.advance(MS);
                 pending::<()>().await;
             }
             Ok::<_, Error>("quick")

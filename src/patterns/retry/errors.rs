@@ -98,7 +98,9 @@ impl<E: fmt::Display> fmt::Display for RetryError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Policy(error) => return fmt::Display::fmt(error, f),
-            Self::Exhausted { attempts, .. } => write!(f, "given up after {attempts} attempts")?,
+            Self::Exhausted { attempts, .. } => {
+                write!(f, "given up after {}", Attempts(*attempts))?
+            }
             Self::Backoff {
                 attempts,
                 backoff,
@@ -106,19 +108,33 @@ impl<E: fmt::Display> fmt::Display for RetryError<E> {
                 ..
             } => write!(
                 f,
-                "given up after {attempts} attempts: the next is due in {backoff:?}, and {left:?} are left"
+                "given up after {}: the next is due in {backoff:?}, and {left:?} are left",
+                Attempts(*attempts)
             )?,
             Self::Permanent { attempts, .. } => {
                 write!(f, "given up at attempt {attempts}, which failed for good")?
             }
             Self::Done {
                 attempts, error, ..
-            } => write!(f, "given up after {attempts} attempts: {error}")?,
+            } => write!(f, "given up after {}: {error}", Attempts(*attempts))?,
         }
         match self.last() {
             None => Ok(()),
             Some(last) => write!(f, "; the last: {last}"),
         }
+    }
+}
+
+struct Attempts(u32);
+
+impl fmt::Display for Attempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} attempt{}",
+            self.0,
+            if self.0 == 1 { "" } else { "s" }
+        )
     }
 }
 
