@@ -1,6 +1,6 @@
 //! Runs a model, and sees to it that it explored something.
 
-use crate::{local, sync};
+use crate::{local, sync, tuning};
 use loom::model::Builder;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -63,6 +63,7 @@ fn check(
             executions.fetch_add(1, Ordering::Relaxed);
             local::reset(reuse);
             sync::reset();
+            tuning::reset();
             sync::explore_every_order(every_order);
             f();
         }
