@@ -56,7 +56,7 @@ fn a_child_pushed_during_a_cancel_is_done() {
 
 #[test]
 fn a_child_pushed_beside_others_during_a_cancel_is_done() {
-    model("create against cancel", 2, 80, || {
+    model("create against cancel", 3, 80, || {
         let parent = root();
         let middle = child(&parent);
         let creator = thread::spawn({
@@ -413,7 +413,7 @@ fn a_child_pushed_while_its_parent_gets_stripes_and_is_cancelled_is_done() {
 
 #[test]
 fn a_striped_parent_ends_once_with_children_on_every_stripe() {
-    model("striped parent against its children", 2, 364, || {
+    model("striped parent against its children", 3, 364, || {
         let node = root();
         let plain = child(&node);
         node.inflate();
