@@ -1,7 +1,8 @@
 //! The schedules: eight threads with fifty operations each on one tree, and a ninth that blocks.
 //!
-//! Of one that fails the schedule is printed, and of a random one its seed. `SHUTTLE_RANDOM_SEED=… cargo test random` begins with
-//! that seed, and `RIPCORD_SCHEDULE=FILE cargo test random` runs the schedule in that file, whoever found it.
+//! Of one that fails the schedule is printed, and of a random one its seed, if no second panic ends the process before.
+//! `SHUTTLE_RANDOM_SEED=… cargo test random` begins with that seed, and `RIPCORD_SCHEDULE=FILE cargo test random` runs the schedule
+//! in that file, whoever found it.
 
 use crate::known::{Ctx, Key, Known};
 use crate::ops::{Thread, World, cancel, dispatch, nanos, wait};
