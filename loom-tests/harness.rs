@@ -1,7 +1,8 @@
 //! Runs a model, and sees to it that it explored something.
 
-use crate::{local, sync};
+use crate::{local, sync, tuning};
 use loom::model::Builder;
+use std::env;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -25,6 +26,18 @@ pub(crate) fn model_with_reuse(
     f: impl Fn() + Send + Sync + 'static,
 ) {
     explore(name, bound, at_least, true, f);
+}
+
+/// As [`model`], where that comes to hundreds of thousands of interleavings: those in a deep run only, which `RIPCORD_DEEP` asks
+/// for, and else with one preemption less.
+pub(crate) fn large_model(
+    name: &str,
+    bound: usize,
+    at_least: usize,
+    f: impl Fn() + Send + Sync + 'static,
+) {
+    let deep = env::var_os("RIPCORD_DEEP").is_some();
+    explore(name, bound - usize::from(!deep), at_least, false, f);
 }
 
 fn explore(
@@ -63,6 +76,7 @@ fn check(
             executions.fetch_add(1, Ordering::Relaxed);
             local::reset(reuse);
             sync::reset();
+            tuning::reset();
             sync::explore_every_order(every_order);
             f();
         }

@@ -1,6 +1,6 @@
 //! Models of the list: removals, hand-over, close. The entries are waiter records of one node, the smallest there are.
 
-use crate::harness::model;
+use crate::harness::{large_model, model};
 use crate::raw::handle::Handle;
 use crate::raw::waiting::Waiting;
 use loom::thread;
@@ -46,7 +46,7 @@ fn two_drops_of_neighbours_leave_a_tidy_list() {
 
 #[test]
 fn three_drops_hand_over_to_one_owner_and_leave_nothing() {
-    model("three drops", 2, 40_000, || {
+    large_model("three drops", 2, 10_000, || {
         let node = root();
         let [a, b, c] = entries(&node);
         let first = thread::spawn(move || drop(a));
@@ -62,7 +62,7 @@ fn three_drops_hand_over_to_one_owner_and_leave_nothing() {
 #[test]
 fn an_owner_over_its_budget_puts_one_back_and_the_next_takes_it() {
     // The budget is one: whoever owns while two hand over leaves PENDING set with OWNED clear.
-    model("bounded drain", 2, 30_000, || {
+    large_model("bounded drain", 2, 10_000, || {
         let node = root();
         let [a, b, c, d] = entries(&node);
         let first = thread::spawn(move || drop(b));
@@ -78,7 +78,7 @@ fn an_owner_over_its_budget_puts_one_back_and_the_next_takes_it() {
 
 #[test]
 fn a_removal_that_finds_pending_without_an_owner_drains() {
-    model("pending without owner", 2, 10_000, || {
+    large_model("pending without owner", 2, 5_000, || {
         let node = root();
         let [a, b, c, d] = entries(&node);
         let first = thread::spawn(move || drop(a));
@@ -166,7 +166,7 @@ fn pushes_that_write_back_links_agree_with_drops() {
 
 #[test]
 fn drops_against_a_close_leave_everything_to_the_node() {
-    model("two drops against close", 2, 10_000, || {
+    large_model("two drops against close", 2, 5_000, || {
         let node = root();
         let [a, b, c] = entries(&node);
         let first = thread::spawn(move || drop(a));

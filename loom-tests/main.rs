@@ -27,6 +27,7 @@ mod canary;
 mod list;
 mod memory;
 mod merge;
+mod mutants;
 mod timers;
 mod tree;
 mod values;

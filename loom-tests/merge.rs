@@ -112,7 +112,7 @@ fn a_merged_node_dropped_during_a_parents_cancel_is_freed_once() {
 
 #[test]
 fn a_merged_node_against_the_last_handles_of_both_parents() {
-    model("drop of a merged node against its parents'", 2, 50, || {
+    model("drop of a merged node against its parents'", 3, 50, || {
         let (a, b) = (root(), root());
         let merged = merge(&[&a, &b]);
         let first = thread::spawn(move || drop(a));

@@ -4,7 +4,7 @@
 
 use crate::cause::Cause;
 use crate::error::Error;
-use crate::harness::{model, model_with_reuse};
+use crate::harness::{large_model, model, model_with_reuse};
 use crate::list::child;
 use crate::raw::engine::Timers;
 use crate::raw::handle::Handle;
@@ -557,7 +557,7 @@ fn a_shutdown_during_a_turn_ends_what_is_not_due_as_stopped() {
 
 #[test]
 fn a_shutdown_against_the_thread_that_serves_ends_what_is_armed_and_the_thread() {
-    model("shutdown against serve", 3, 150, || {
+    large_model("shutdown against serve", 3, 150, || {
         let (engine, serve) = threaded();
         let node = timed(&engine, 30);
         let server = thread::spawn(serve);

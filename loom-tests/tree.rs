@@ -8,7 +8,10 @@ use crate::local;
 use crate::raw::handle::Handle;
 use crate::raw::waits::tell;
 use crate::sync::{Alive, UnsafeCell};
+use crate::tuning::at_window;
+use loom::sync::Notify;
 use loom::thread;
+use std::sync::{Arc, Mutex};
 
 pub(crate) fn cancel(node: &Handle) {
     tell(node.cancel(None));
@@ -53,7 +56,7 @@ fn a_child_pushed_during_a_cancel_is_done() {
 
 #[test]
 fn a_child_pushed_beside_others_during_a_cancel_is_done() {
-    model("create against cancel", 2, 80, || {
+    model("create against cancel", 3, 80, || {
         let parent = root();
         let middle = child(&parent);
         let creator = thread::spawn({
@@ -388,8 +391,29 @@ fn inflation_during_a_push_and_a_cancel_loses_nobody() {
 }
 
 #[test]
+fn a_child_pushed_while_its_parent_gets_stripes_and_is_cancelled_is_done() {
+    model("push against inflation against cancel", 3, 100, || {
+        let node = root();
+        let inflater = thread::spawn({
+            let node = node.clone();
+            move || {
+                // The whole of a cancel, once the list is owned and before the stripes are installed.
+                at_window("inflating", {
+                    let node = node.clone();
+                    move || thread::spawn(move || cancel(&node)).join().unwrap()
+                });
+                node.inflate();
+            }
+        });
+        let late = child(&node);
+        inflater.join().unwrap();
+        assert!(late.is_done() || !node.is_done(), "lost");
+    });
+}
+
+#[test]
 fn a_striped_parent_ends_once_with_children_on_every_stripe() {
-    model("striped parent against its children", 2, 364, || {
+    model("striped parent against its children", 3, 364, || {
         let node = root();
         let plain = child(&node);
         node.inflate();
@@ -548,18 +572,68 @@ fn a_cause_goes_with_its_node_whoever_drops_the_last_handle() {
     });
 }
 
+/// A cause that notes how far down the stack it is dropped.
+#[derive(Debug)]
+struct Deep(Arc<Mutex<Vec<usize>>>);
+
+impl std::fmt::Display for Deep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("deep")
+    }
+}
+
+impl std::error::Error for Deep {}
+
+impl Drop for Deep {
+    fn drop(&mut self) {
+        let here = 0_u8;
+        self.0.lock().unwrap().push((&raw const here).addr());
+    }
+}
+
+#[test]
+fn the_end_of_a_chain_goes_no_deeper_on_the_stack_with_each_node() {
+    model("end of a chain", 3, 3, || {
+        let depths = Arc::new(Mutex::new(Vec::new()));
+        let mut chain = vec![root()];
+        for _ in 0..3 {
+            chain.push(child(chain.last().expect("there is a root")));
+        }
+        for node in chain.iter().rev() {
+            tell(node.cancel(Some(Deep(Arc::clone(&depths)).into())));
+        }
+        let leaf = chain.pop().expect("it has a leaf");
+        drop(chain);
+        let other = thread::spawn({
+            let leaf = leaf.clone();
+            move || drop(leaf)
+        });
+        drop(leaf);
+        other.join().unwrap();
+        let depths = depths.lock().unwrap();
+        assert_eq!(depths.len(), 4);
+        // The leaf, with which it begins, goes by another way than all that end with it.
+        assert!(depths[1..].iter().all(|depth| *depth == depths[1]));
+    });
+}
+
 #[test]
 fn a_walker_finds_the_stripes_that_another_has_closed() {
     model("inflation against two cancels", 3, 1_000, || {
         let node = root();
         drop(child(&node));
+        let closed = Arc::new(Notify::new());
+        at_window("closed", {
+            let closed = Arc::clone(&closed);
+            move || closed.notify()
+        });
+        at_window("inflating", move || closed.wait());
         let other = thread::spawn({
             let node = node.clone();
-            move || {
-                node.inflate();
-                cancel(&node);
-            }
+            move || cancel(&node)
         });
+        // The other closes the list under this one's hands, and comes to the stripes when this one has closed them.
+        node.inflate();
         cancel(&node);
         other.join().unwrap();
     });

@@ -1,4 +1,7 @@
-//! The models' side of `src/tuning.rs`: bounds small enough for a model to cross them.
+//! The models' side of `src/tuning.rs`: bounds small enough for a model to cross them, and faults that are on.
+
+use std::cell::RefCell;
+use std::sync::OnceLock;
 
 /// Loom's types are larger than the machine's.
 pub(crate) const BLOCKS: [usize; 2] = [1024, 1536];
@@ -27,5 +30,37 @@ pub(crate) const ABANDONED: usize = 1;
 /// A tick is a nanosecond.
 pub(crate) const TICK: u32 = 0;
 
-/// A model stops threads everywhere.
-pub(crate) const fn window(_name: &str) {}
+type Hook = Box<dyn FnOnce()>;
+
+thread_local! {
+    /// A std thread-local: loom runs all threads of a model on one.
+    static HOOKS: RefCell<Vec<(&'static str, Hook)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Starts an execution.
+pub(crate) fn reset() {
+    HOOKS.take();
+}
+
+/// Has whichever thread comes to that window next run `hook` there. A model stops threads everywhere, but at the price of a
+/// preemption each.
+pub(crate) fn at_window(name: &'static str, hook: impl FnOnce() + 'static) {
+    HOOKS.with_borrow_mut(|hooks| hooks.push((name, Box::new(hook))));
+}
+
+pub(crate) fn window(name: &str) {
+    let hook = HOOKS.with_borrow_mut(|hooks| {
+        let at = hooks.iter().position(|(window, _)| *window == name)?;
+        Some(hooks.swap_remove(at).1)
+    });
+    if let Some(hook) = hook {
+        hook();
+    }
+}
+
+/// The fault that is on in this process, named by the variable `RIPCORD_MUTANT`: see `mutants`.
+pub(crate) fn mutant(name: &str) -> bool {
+    static ON: OnceLock<Option<String>> = OnceLock::new();
+    let on = ON.get_or_init(|| std::env::var("RIPCORD_MUTANT").ok());
+    on.as_deref() == Some(name)
+}

@@ -1,6 +1,6 @@
 //! Models of values: their two counts, the shards of a hot one, and the id of a key.
 
-use crate::harness::model;
+use crate::harness::{large_model, model};
 use crate::local;
 use crate::raw::values::{MergingValues, TypedKey, Values};
 use crate::sync::{Alive, AtomicUsize};
@@ -96,7 +96,7 @@ fn a_flat_node_keeps_what_it_sees_when_its_path_goes() {
 
 #[test]
 fn two_flat_nodes_and_their_path_dropped_at_once_free_it_once() {
-    model("two flat nodes against their path", 2, 10, || {
+    model("two flat nodes against their path", 3, 10, || {
         let (a, b) = (key(), key());
         let older = path(set(&Values::NONE, a), b, crate::tuning::VALUES_MAX);
         let others = [set(&older, b), set(&older, a)].map(|flat| {
@@ -321,7 +321,7 @@ fn shards_installed_while_the_last_direct_one_goes_are_freed_once() {
 
 #[test]
 fn two_who_install_shards_at_once_lose_no_count() {
-    model("more shards by two", 2, 500, || {
+    model("more shards by two", 3, 500, || {
         let a = key();
         let root = hot(a, false);
         let (here, there) = (root.clone(), root.clone());
@@ -340,7 +340,7 @@ fn two_who_install_shards_at_once_lose_no_count() {
 
 #[test]
 fn two_who_clone_in_one_shard_at_once_are_both_counted() {
-    model("clones in one shard", 2, 100, || {
+    large_model("clones in one shard", 2, 100, || {
         let a = key();
         let root = hot(a, false);
         let there = root.clone();
@@ -361,7 +361,7 @@ fn two_who_clone_in_one_shard_at_once_are_both_counted() {
 
 #[test]
 fn a_set_on_hot_values_keeps_them_when_all_others_go() {
-    model("set on a sharded clone", 2, 50, || {
+    model("set on a sharded clone", 3, 50, || {
         let (a, b) = (key(), key());
         let root = hot(a, true);
         let clone = root.clone();

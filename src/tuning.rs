@@ -72,3 +72,10 @@ pub(crate) const ABANDONED: usize = 1_024;
 /// crate root of `tests/progress` a thread is stopped in each of them.
 #[inline(always)]
 pub(crate) const fn window(_name: &str) {}
+
+/// A mutant: whether the fault of that name is on, which breaks the rule it is named after where that is kept. Never here;
+/// the models, and the schedules of `tests/shuttle`, switch on one at a time and are to fail.
+#[inline(always)]
+pub(crate) const fn mutant(_name: &str) -> bool {
+    false
+}

@@ -15,6 +15,7 @@ use super::state::{Announce, Pins};
 use super::stripes::Stripe;
 use super::wheel::Armed;
 use crate::sync::{Arc, contain};
+use crate::tuning;
 
 /// Sees an ended entry, and whatever ends with it, off. Lock-free; drops causes, a panic contained.
 ///
@@ -137,6 +138,12 @@ pub(crate) unsafe fn bury_any(entry: *mut Entry, pins: Pins) {
         let entry = parent.map(<*mut Node>::cast).or_else(|| ended.pop());
         // SAFETY: it has ended, by the registration just released or with the merged node, and HELD is ours.
         next = entry.map(|entry| (entry, unsafe { let_go(entry, Entry::at(entry).kind()) }));
+        if tuning::mutant("R6")
+            && let Some((entry, pins)) = next.take()
+        {
+            // SAFETY: as for the next round.
+            unsafe { bury_any(entry, pins) };
+        }
     }
 }
 
@@ -268,7 +275,7 @@ pub(crate) fn reclaim_armed(mut armed: Armed) {
 ///
 /// The registration is the caller's.
 unsafe fn release(parent: Parent) -> Option<*mut Node> {
-    match parent.get() {
+    let ended = match parent.get() {
         ParentRef::Background | ParentRef::Todo => None,
         ParentRef::Node(node) => {
             // SAFETY: the registration keeps the node until it is released.
@@ -282,7 +289,12 @@ unsafe fn release(parent: Parent) -> Option<*mut Node> {
             let ended = this.branch.release() && unsafe { Node::at(node) }.branch.unregister(1);
             ended.then_some(node)
         }
+    };
+    if tuning::mutant("R2") {
+        // SAFETY: none, which is what the mutant is for.
+        let _ = unsafe { parent.branch() };
     }
+    ended
 }
 
 /// Gives back the registrations that stand for the handles, the last of which is gone; `true`: the node has ended.
@@ -310,7 +322,7 @@ pub(crate) unsafe fn orphan(node: *mut Node) -> bool {
 pub(crate) fn reclaim_limbo(mut limbo: Chain<Limbo>) {
     while let Some(entry) = limbo.pop() {
         // SAFETY: LISTED is ours, by the chain.
-        if unsafe { Entry::at(entry) }.state().unpin(Pins::LISTED) {
+        if unsafe { Entry::at(entry) }.state().unpin(Pins::LISTED) || tuning::mutant("R10") {
             // SAFETY: the last pin was ours.
             unsafe { reclaim(entry) };
         }

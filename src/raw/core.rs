@@ -213,6 +213,9 @@ impl Core {
                 return Some(Late::Stopped);
             }
         } else if deadline.word() < self.next_wake.load(Ordering::SeqCst) {
+            if tuning::mutant("R11") {
+                self.next_wake.store(deadline.word(), Ordering::SeqCst);
+            }
             self.wake();
         }
         match &self.drive {
@@ -237,7 +240,7 @@ impl Core {
         if !disarmed {
             self.abandon();
         }
-        disarmed
+        disarmed || tuning::mutant("R10b")
     }
 
     fn abandon(&self) {

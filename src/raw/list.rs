@@ -210,9 +210,10 @@ impl Branch {
         // SAFETY: the caller's promise.
         let this = unsafe { Entry::at(entry) };
         let head = self.head.load();
+        let next = this.next();
         // R4, as above.
-        if head.newest() == entry && head.is_quiet() && this.next().is_null() {
-            let (to, released) = head.with_newest(ptr::null_mut()).less_reference();
+        if head.newest() == entry && head.is_quiet() && (next.is_null() || tuning::mutant("R4")) {
+            let (to, released) = head.with_newest(next).less_reference();
             if self.head.change(head, to).is_ok() {
                 return Removal {
                     unlinked: true,

@@ -9,6 +9,7 @@
 
 use super::time::Time;
 use crate::sync::{AtomicUsize, Ordering, futex};
+use crate::tuning;
 
 const ASLEEP: usize = 1;
 const ONE_WAKE: usize = 2;
@@ -52,6 +53,9 @@ impl Parker {
     /// Sees to it that the thread looks again at what the caller has changed. One RMW; a system call if it sleeps.
     pub(crate) fn wake(&self) {
         let before = self.0.fetch_add(ONE_WAKE, Ordering::AcqRel);
+        if tuning::mutant("R11b") {
+            self.rise();
+        }
         if before & ASLEEP != 0 {
             futex::wake_all(&self.0);
         }

@@ -272,6 +272,9 @@ impl State {
             return seen;
         }
         let before = self.0.fetch_or(what.bit(), Ordering::AcqRel);
+        if tuning::mutant("look") {
+            return Snapshot(what.bit());
+        }
         Snapshot(before | what.bit())
     }
 
@@ -290,10 +293,10 @@ impl State {
     pub(crate) fn end(&self, end: End) -> Result<Snapshot, Snapshot> {
         let mut seen = self.load();
         loop {
-            if seen.is_done() {
+            if seen.is_done() && !(tuning::mutant("R12c") && end == End::EXPIRED) {
                 return Err(seen);
             }
-            let propagated = if seen.has(Announce::Entries) {
+            let propagated = if seen.has(Announce::Entries) && !tuning::mutant("R7b") {
                 0
             } else {
                 PROPAGATED
@@ -412,7 +415,10 @@ impl State {
             // Nobody else keeps the bytes, and pins are only made from pins.
             return true;
         }
-        let before = self.0.fetch_and(!pins.0, Ordering::AcqRel);
+        let mut before = self.0.fetch_and(!pins.0, Ordering::AcqRel);
+        if tuning::mutant("R1") {
+            before = self.0.load(Ordering::Acquire);
+        }
         before & left == 0
     }
 }

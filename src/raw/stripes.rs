@@ -122,7 +122,8 @@ impl StripesWord {
     /// Keeps stripes from being installed from now on, and answers with those there are. `settled`: the node's own list was
     /// closed when nobody owned it, and the caller has seen that.
     ///
-    /// ORDERING: Acquire as in `get`. Where settled, the owner who installed them let go before the list was closed.
+    /// ORDERING: Acquire as in `get`, which asks for nothing new: who installed them owned the list before it was closed, and had
+    /// made them before that, so they are made for who has seen it closed. Where settled, that owner had let go, too.
     #[inline]
     pub(crate) fn close(&self, settled: bool) -> Option<Stripes> {
         let word = self.0.load(Ordering::Acquire);

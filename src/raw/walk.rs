@@ -17,9 +17,10 @@
 //! Called by `turn` and `handle`.
 
 use super::entry::{Chain, Entry, Kind, ParentRef, Won};
-use super::node::{Link, Node, Timed};
+use super::node::{Link, Node, Timed, Waiter};
 use super::state::{Announce, CauseAt, End};
 use super::stripes::Stripe;
+use super::tree;
 use super::wheel::Armed;
 use crate::cause::Cause;
 use crate::error::Error;
@@ -54,7 +55,12 @@ pub(crate) unsafe fn cancel<'a>(node: *mut Node, cause: Option<Cause>) -> Ended<
         Some(cause) if this.state().load().is_done() => (End::CANCELED, Some(cause)),
         Some(cause) => {
             let lost = this.cause.give(cause).err();
-            (slot_end(this).unwrap_or(End::CANCELED), lost)
+            let end = if tuning::mutant("R12") && lost.is_some() {
+                None
+            } else {
+                slot_end(this)
+            };
+            (end.unwrap_or(End::CANCELED), lost)
         }
     };
     // SAFETY: the caller's promise.
@@ -172,7 +178,7 @@ impl Walk {
                 }
                 before.has(Announce::Entries)
             }
-            Err(seen) => !seen.is_propagated(),
+            Err(seen) => !seen.is_propagated() && !tuning::mutant("R7"),
         }
     }
 
@@ -265,6 +271,11 @@ impl Walk {
             Kind::Waiter | Kind::Callback => {
                 let ended = this.state().end(end);
                 if ended.is_ok_and(|before| this.kind() == Kind::Callback || before.has_waits()) {
+                    if tuning::mutant("R9") && this.kind() == Kind::Waiter {
+                        // SAFETY: who ended it has its waker.
+                        unsafe { Waiter::at(entry.cast()).waker.take() }.wake();
+                        return None;
+                    }
                     // SAFETY: pinned; who ended it has its `won` word.
                     unsafe { self.won.push(entry) };
                 }
@@ -284,8 +295,19 @@ impl Walk {
             Kind::Link => {
                 // SAFETY: pinned by the closed list; the link pins its target.
                 let target = unsafe { Link::at(entry.cast()) }.target;
-                // SAFETY: as above.
-                let end = unsafe { via(target, parent, end.error) };
+                if tuning::mutant("R8") {
+                    // SAFETY: pinned, and that is not enough for a handle.
+                    unsafe {
+                        Node::at(target).state().acquire();
+                        tree::release(target);
+                    }
+                }
+                let end = if tuning::mutant("R12b") {
+                    end
+                } else {
+                    // SAFETY: as above.
+                    unsafe { via(target, parent, end.error) }
+                };
                 // SAFETY: as above.
                 let enter = unsafe { self.mark(target, end) };
                 if enter {

@@ -22,7 +22,7 @@ impl Branch {
     pub(super) fn own(&self) -> Ownership {
         loop {
             let head = self.head.load();
-            if head.is_closed() {
+            if head.is_closed() && !tuning::mutant("R5b") {
                 return Ownership::Closed;
             }
             if head.is_owned() {
@@ -120,6 +120,9 @@ impl Branch {
             }
             // SAFETY: `newer` is listed before `entry`, hence pinned.
             unsafe { Entry::at(newer) }.set_next(next);
+            if tuning::mutant("R3") {
+                this.set_next(ptr::null_mut());
+            }
             if !next.is_null() {
                 // SAFETY: listed, hence pinned; owned.
                 unsafe { Entry::at(next).set_back(newer) };
@@ -135,7 +138,8 @@ impl Branch {
         // SAFETY: as promised, listed and pinned.
         let next = unsafe { Entry::at(entry) }.next();
         let head = self.head.load();
-        if head.newest() == entry && !head.is_pending() && !head.is_closed() {
+        let is_open = !head.is_closed() || tuning::mutant("R5b");
+        if head.newest() == entry && !head.is_pending() && is_open {
             // SAFETY: owned.
             unsafe { self.forget_newer(next) };
             let (to, released) = head.with_newest(next).let_go().less_reference();
@@ -189,7 +193,7 @@ impl Branch {
     ) -> Removal {
         loop {
             let head = self.head.load();
-            if head.is_closed() {
+            if head.is_closed() && !tuning::mutant("R5") {
                 if let Some(entry) = mine {
                     // SAFETY: unlinked by this owner, its `limbo` word in no other use.
                     unsafe { limbo.push(entry) };
