@@ -145,8 +145,11 @@ impl Context {
     }
 
     /// What is left when cancellation and deadline are taken away: the values, on a new tree, which nothing that ends
-    /// `self` reaches. For work that outlives the request it was started by. It stays with the engine. Wait-free; of an
-    /// engine of one's own lock-free, as [`with_cancel`](Self::with_cancel).
+    /// `self` reaches. For work that outlives the request it was started by. It stays with the engine. Values of a key that
+    /// is [`local`](Key::local) stay behind.
+    ///
+    /// Wait-free; of an engine of one's own lock-free, as [`with_cancel`](Self::with_cancel). Where there are local values,
+    /// lock-free: it allocates once, and takes a step for each key that is visible.
     ///
     /// ```
     /// use ripcord::{Context, Key};
@@ -161,7 +164,10 @@ impl Context {
     /// ```
     #[must_use]
     pub fn without_cancel(&self) -> Self {
-        self.with_node(self.node.engine_root())
+        Self {
+            values: self.values.without_local(),
+            node: self.node.engine_root(),
+        }
     }
 
     /// A context that is done with the first of `parents` that is, with its error and cause; and the guard that cancels

@@ -56,7 +56,9 @@
 //!
 //! What belongs to a request and goes where it goes: its user, its trace. A [`Key`] is a static of one type;
 //! [`with_value`](Context::with_value) sets it for what is derived from there on, [`value`](Context::value) looks it up
-//! in the same time at any depth. Values are never printed: they can be secrets.
+//! in the same time at any depth. Values are never printed: they can be secrets. A key says what becomes of its values where a
+//! request ends or is left: [`local`](Key::local) ones stay behind at [`without_cancel`](Context::without_cancel), and only those
+//! with a [`wire`](Key::wire) name may leave the process.
 //!
 //! # Many at a time
 //!

@@ -42,6 +42,10 @@ pub(crate) struct Tag {
     /// 0: never set.
     id: AtomicUsize,
     name: &'static str,
+    /// Its values stay behind where a context is cut off from what ends it.
+    is_local: bool,
+    /// What it is called on the wire; `None`: it does not go there.
+    wire: Option<&'static str>,
 }
 
 /// A key of values of one type. What it is is where it is: a static is never anywhere else.
@@ -58,13 +62,36 @@ impl<T> TypedKey<T> {
     /// `id`: a zero. It is given because it cannot be made here in a constant in the models.
     pub(crate) const fn new(name: &'static str, id: AtomicUsize) -> Self {
         Self {
-            tag: Tag { id, name },
+            tag: Tag {
+                id,
+                name,
+                is_local: false,
+                wire: None,
+            },
             type_of_values: PhantomData,
         }
     }
 
+    pub(crate) const fn local(mut self) -> Self {
+        self.tag.is_local = true;
+        self
+    }
+
+    pub(crate) const fn wire(mut self, name: &'static str) -> Self {
+        self.tag.wire = Some(name);
+        self
+    }
+
     pub(crate) const fn name(&self) -> &'static str {
         self.tag.name
+    }
+
+    pub(crate) const fn is_local(&self) -> bool {
+        self.tag.is_local
+    }
+
+    pub(crate) const fn wire_name(&self) -> Option<&'static str> {
+        self.tag.wire
     }
 }
 
@@ -139,18 +166,20 @@ impl Values {
             Ok(index) => (index, table.map()),
             Err(index) => (index, table.map().with(id)),
         };
-        let continued = self
-            .node()
-            // SAFETY: `self` has a chain count of it.
-            .map(|node| unsafe { ValueNode::at(node) }.before + 1)
-            .filter(|&before| before <= tuning::VALUES_MAX);
+        // SAFETY: `self` has a chain count of it.
+        let newest = self.node().map(|node| unsafe { ValueNode::at(node) });
+        let has_local = key.tag.is_local || newest.is_some_and(|newest| newest.has_local);
+        let continued = newest
+            .map(|newest| newest.before + 1)
+            .filter(|&before| u32::from(before) <= tuning::VALUES_MAX);
         let (previous, before) = match continued {
             // SAFETY: `self` has one.
             Some(before) => (unsafe { self.0.acquire(1) }, before),
             None => (Hold::NONE, 0),
         };
         let place = place.saturating_add(1);
-        let node = Typed::allocate(previous, map, place, before, Some(&key.tag), value);
+        let seen = (before, has_local);
+        let node = Typed::allocate(previous, map, place, seen, Some(&key.tag), value);
         // SAFETY: the node is new, and the map was made for this.
         unsafe { ValueNode::table(node).fill_with(table, index, node, id) };
         if continued.is_none() {
@@ -176,6 +205,34 @@ impl Values {
         // SAFETY: only `with` makes a node with this key, which as a static is the one key that was ever there and has
         // the one type `T`, for it is invariant; so the node is a `Typed<T>`, and lasts as long as `self`.
         Some(unsafe { &(*entry.cast::<Typed<T>>()).value })
+    }
+
+    /// These without what is local. Where nothing is, a clone, and to know it a bit that is on the newest node, which the
+    /// clone counts on anyhow. Else lock-free; one allocation, a step for each key that is visible.
+    #[inline]
+    pub(crate) fn without_local(&self) -> Self {
+        match self.node() {
+            // SAFETY: `self` has a chain count of it.
+            Some(node) if unsafe { ValueNode::at(node) }.has_local => self.leave_local(),
+            _ => self.clone(),
+        }
+    }
+
+    #[cold]
+    fn leave_local(&self) -> Self {
+        let kept: Vec<_> = self
+            .table()
+            .iter()
+            // SAFETY: the entries last as long as `self`.
+            .filter(|&entry| !unsafe { ValueNode::is_local(entry) })
+            // SAFETY: as above.
+            .map(|entry| (unsafe { ValueNode::id(entry) }, entry))
+            .collect();
+        if kept.is_empty() {
+            return Self::NONE;
+        }
+        // SAFETY: as above; a table is sorted by id.
+        unsafe { flat(&kept, self.place()) }
     }
 
     /// The place and the name of the key of each set on the path, the newest first. Past [`tuning::VALUES_MAX`] sets, and of what
@@ -345,16 +402,29 @@ impl<'a> MergingValues<'a> {
         if let Some(one) = all().find(is_all) {
             return one.clone();
         }
-        let map = entries
-            .iter()
-            .fold(Map::EMPTY, |map, &(id, _)| map.with(id));
         let place = all().map(Values::place).max().unwrap_or(0);
-        let node = Typed::allocate(Hold::NONE, map, place, 0, None, ());
-        // SAFETY: the node is new, and the map was made for these; they last as long as what is borrowed.
-        unsafe {
-            ValueNode::table(node).fill(&entries);
-            ValueNode::hold_all(node);
-        }
-        Values(Hold::first(node))
+        // SAFETY: they last as long as what is borrowed.
+        unsafe { flat(&entries, place) }
     }
+}
+
+/// Values that are just these, sorted by id, one of each.
+///
+/// # Safety
+///
+/// The entries are kept meanwhile.
+unsafe fn flat(entries: &[(usize, *mut ValueNode)], place: u32) -> Values {
+    let map = entries
+        .iter()
+        .fold(Map::EMPTY, |map, &(id, _)| map.with(id));
+    // SAFETY: the caller's promise.
+    let is_local = |&(_, entry): &_| unsafe { ValueNode::is_local(entry) };
+    let seen = (0, entries.iter().any(is_local));
+    let node = Typed::allocate(Hold::NONE, map, place, seen, None, ());
+    // SAFETY: the node is new, and the map was made for these; the caller keeps them.
+    unsafe {
+        ValueNode::table(node).fill(entries);
+        ValueNode::hold_all(node);
+    }
+    Values(Hold::first(node))
 }

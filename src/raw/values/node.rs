@@ -22,7 +22,9 @@ pub(crate) struct ValueNode {
     /// One more than the larger place of what it was derived from; saturates.
     pub(super) place: u32,
     /// Nodes before it on its path.
-    pub(super) before: u32,
+    pub(super) before: u16,
+    /// What it sees may be local: something on its path is.
+    pub(super) has_local: bool,
     alive: Alive,
     /// `None`: a merge. Beside the value, for they are looked at together.
     pub(super) key: Option<&'static Tag>,
@@ -223,6 +225,18 @@ impl ValueNode {
         unsafe { Self::at(node) }.key.map_or(0, Tag::id)
     }
 
+    /// Whether a node in a map is of a key that is local.
+    ///
+    /// # Safety
+    ///
+    /// As [`at`](Self::at).
+    pub(super) unsafe fn is_local(node: *mut Self) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { Self::at(node) }
+            .key
+            .is_some_and(|key| key.is_local)
+    }
+
     /// Makes a flat node a holder of what its map names.
     ///
     /// # Safety
@@ -308,12 +322,13 @@ impl<T> Typed<T> {
             .expect("what is addressed fits the address space")
     }
 
-    /// A node with one chain count, and words for its map that are to be filled.
+    /// A node with one chain count, and words for its map that are to be filled; with so many before it, and whether it
+    /// sees what is local.
     pub(super) fn allocate(
         previous: Hold,
         map: Map,
         place: u32,
-        before: u32,
+        (before, has_local): (u16, bool),
         key: Option<&'static Tag>,
         value: T,
     ) -> *mut ValueNode {
@@ -326,6 +341,7 @@ impl<T> Typed<T> {
             map,
             place,
             before,
+            has_local,
             alive: Alive::new(),
             key,
         };
