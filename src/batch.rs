@@ -5,6 +5,7 @@ use crate::cause::Cause;
 use crate::context::Context;
 use crate::error::Error;
 use crate::monitor;
+use crate::origin;
 use crate::raw::handle::Handle;
 use crate::raw::values::LetGo;
 use crate::sync::{AtomicUsize, Ordering};
@@ -46,13 +47,16 @@ impl Context {
     ///
     /// They are done with this context, or with the batch; born done, if it is. Lock-free, one step a child; allocates the
     /// slice, and nodes where the pool has none.
+    #[cfg_attr(feature = "origin", track_caller)]
     pub fn batch(&self, count: usize) -> Batch {
         let place = self.values().place();
         let mut contexts = Vec::with_capacity(count);
         let (node, children) = self.node().derive_batch(count, place);
         let parts = self.values().copies(count).zip(children);
         contexts.extend(parts.map(|(values, node)| Self::from_parts(values, node)));
-        for _ in &contexts {
+        origin::mark(&node);
+        for ctx in &contexts {
+            origin::mark(ctx.node());
             monitor::created();
         }
         Batch { contexts, node }

@@ -5,6 +5,7 @@ use crate::cause::Cause;
 use crate::error::Error;
 use crate::key::Key;
 use crate::monitor;
+use crate::origin;
 use crate::raw::handle::Handle;
 use crate::raw::values::{MergingValues, Values};
 
@@ -83,8 +84,10 @@ impl Context {
     ///
     /// A guard bound to `_` is dropped, and cancels, at once: bind it to `_guard`.
     #[inline]
+    #[cfg_attr(feature = "origin", track_caller)]
     pub fn with_cancel(&self) -> (Self, CancelGuard) {
         let (node, guard) = self.node.derive(self.values.place());
+        origin::mark(&node);
         monitor::created();
         (self.with_node(node), CancelGuard::new(guard))
     }
@@ -201,6 +204,7 @@ impl Context {
     /// let (late, _late_guard) = Context::merge(&parents);
     /// assert!(late.is_done());
     /// ```
+    #[cfg_attr(feature = "origin", track_caller)]
     pub fn merge<'a>(parents: impl IntoIterator<Item = &'a Self>) -> (Self, CancelGuard) {
         let mut values = MergingValues::default();
         let node = Handle::merge(parents.into_iter().map(|parent| {
@@ -212,6 +216,7 @@ impl Context {
             let node = Handle::BACKGROUND;
             return Self { values, node }.with_cancel();
         };
+        origin::mark(&node);
         monitor::created();
         let guard = CancelGuard::new(node.clone());
         (Self { values, node }, guard)

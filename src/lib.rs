@@ -157,6 +157,7 @@ mod local;
 #[cfg(feature = "mio")]
 pub mod mio;
 pub mod monitor;
+mod origin;
 mod patterns;
 mod pool;
 mod raw;
@@ -176,6 +177,7 @@ pub use engine::{Driver, Engine, EngineBuilder, ManualClock};
 pub use error::{EngineStopped, Error};
 pub use key::Key;
 pub use light::Light;
+pub use origin::{ContextKind, EndKind, Origin};
 pub use pool::{Pool, Stock};
 pub use run::Run;
 pub use sleep::Sleep;

@@ -288,6 +288,16 @@ impl Handle {
         Ok(Registered(callback.expose_provenance()))
     }
 
+    /// Says where in the source its node was made: by the creator, before it hands the node out.
+    #[cfg(feature = "origin")]
+    #[inline(always)]
+    pub(crate) fn set_site(&self, number: u16) {
+        if let Some(node) = self.node() {
+            // SAFETY: `self` is a handle of it.
+            unsafe { Node::at(node) }.entry().site().set(number);
+        }
+    }
+
     pub(crate) fn view(&self) -> View<'_> {
         match self.node() {
             // SAFETY: `self` is a handle of it.
