@@ -57,7 +57,7 @@ impl Context {
         origin::mark(&node);
         for ctx in &contexts {
             origin::mark(ctx.node());
-            monitor::created();
+            monitor::created(ctx.node());
         }
         Batch { contexts, node }
     }

@@ -88,7 +88,7 @@ impl Context {
     pub fn with_cancel(&self) -> (Self, CancelGuard) {
         let (node, guard) = self.node.derive(self.values.place());
         origin::mark(&node);
-        monitor::created();
+        monitor::created(&node);
         (self.with_node(node), CancelGuard::new(guard))
     }
 
@@ -122,8 +122,10 @@ impl Context {
     #[must_use = "it derives a context, and changes none"]
     pub fn with_value<T: Send + Sync + 'static>(&self, key: &'static Key<T>, value: T) -> Self {
         let place = self.node.place().max(self.values.place());
+        let values = self.values.with(key.typed(), value, place);
+        monitor::value_set(key.name());
         Self {
-            values: self.values.with(key.typed(), value, place),
+            values,
             node: self.node.clone(),
         }
     }
@@ -217,7 +219,7 @@ impl Context {
             return Self { values, node }.with_cancel();
         };
         origin::mark(&node);
-        monitor::created();
+        monitor::created(&node);
         let guard = CancelGuard::new(node.clone());
         (Self { values, node }, guard)
     }

@@ -118,7 +118,7 @@ impl Context {
     fn with_due(&self, due: Due) -> (Self, CancelGuard) {
         let (node, guard) = self.node().derive_timed(due, self.values().place());
         origin::mark(&node);
-        monitor::created();
+        monitor::created(&node);
         (self.with_node(node), CancelGuard::new(guard))
     }
 
@@ -127,7 +127,7 @@ impl Context {
         let place = self.values().place();
         let (node, guard, unused) = self.node().derive_timed_cause(due, cause, place);
         origin::mark(&node);
-        monitor::created();
+        monitor::created(&node);
         contain(|| drop(unused));
         (self.with_node(node), CancelGuard::new(guard))
     }

@@ -14,6 +14,7 @@ use super::node::{self, Link, Node, Timed};
 use super::state::{Announce, Pins};
 use super::stripes::Stripe;
 use super::wheel::Armed;
+use crate::local;
 use crate::sync::{Arc, contain};
 
 /// Sees an ended entry, and whatever ends with it, off. Lock-free; drops causes, a panic contained.
@@ -127,7 +128,7 @@ pub(crate) unsafe fn bury_any(entry: *mut Entry, pins: Pins) {
     }
 }
 
-/// Drops the causes of an entry that has ended, and disarms it; answers with the pins that are the caller's then.
+/// Drops the causes of an entry that has ended, tells who watches, and disarms it; answers with the pins that are the caller's then.
 ///
 /// # Safety
 ///
@@ -137,6 +138,10 @@ unsafe fn let_go(entry: *mut Entry, kind: Kind) -> Pins {
     if kind.is_node() {
         // SAFETY: HELD is the caller's; it has ended: nobody asks for its cause.
         unsafe { Node::at(entry.cast()).cause.clear() };
+    }
+    if kind.is_context() && local::is_watched() {
+        // SAFETY: HELD is the caller's.
+        local::gone(unsafe { Node::at(entry.cast()) }.core(), 1);
     }
     // SAFETY: HELD is the caller's.
     if kind.is_timed() && unsafe { end_deadline(entry.cast()) } {

@@ -19,6 +19,7 @@ use super::waits;
 use super::walk::{self, Ended};
 use crate::cause::Cause;
 use crate::error::Error;
+use crate::local;
 use crate::sync::{Channel, contain};
 use std::marker::PhantomData;
 use std::ptr;
@@ -128,6 +129,16 @@ impl Handle {
     pub(crate) fn core(&self) -> &Core {
         // SAFETY: `self` is a handle of it, and the answer borrows `self`.
         unsafe { self.under().core() }
+    }
+
+    /// Where those timers are.
+    #[inline(always)]
+    pub(crate) fn engine(&self) -> *const Core {
+        match self.node() {
+            // SAFETY: `self` is a handle of it.
+            Some(node) => unsafe { Node::at(node) }.core(),
+            None => local::global(),
+        }
     }
 
     /// A background of its engine.

@@ -260,7 +260,8 @@ impl Walk {
         let parent = unsafe { this.parent().to_node() }?;
         // R12: what the parent says, whatever the walk came with.
         // SAFETY: as above.
-        let end = unsafe { Node::at(parent) }.state().load().inherited()?;
+        let above = unsafe { Node::at(parent) }.state().load();
+        let end = above.inherited()?;
         match this.kind() {
             Kind::Waiter | Kind::Callback => {
                 let ended = this.state().end(end);
@@ -278,8 +279,18 @@ impl Walk {
             | Kind::Engine
             | Kind::Batch => {
                 let node = entry.cast();
+                let contexts = self.contexts;
                 // SAFETY: pinned by the closed list.
-                unsafe { self.mark(node, end) }.then_some(node)
+                let enter = unsafe { self.mark(node, end) };
+                // What hangs on a batch that has ended was let go with it, and is held yet: nobody has a context of it.
+                if !above.is_held() && this.kind() == Kind::Cancel {
+                    // SAFETY: as above.
+                    let parent = unsafe { Node::at(parent) };
+                    if parent.entry().kind() == Kind::Batch {
+                        self.contexts = contexts;
+                    }
+                }
+                enter.then_some(node)
             }
             Kind::Link => {
                 // SAFETY: pinned by the closed list; the link pins its target.
