@@ -85,6 +85,13 @@
 //! assert_eq!(sums[2], Ok(999_000));
 //! ```
 //!
+//! # Seeing
+//!
+//! A context prints the derivations that led to it; one that is done tells which one [ended by itself](Context::origin). A
+//! [`Monitor`] counts the contexts of a process or an engine, names those that have been open for too long, and draws the
+//! [tree](ContextTree) they stand in; a program's own instruments hang on [`monitor::Hooks`]. All of it costs a predictable
+//! branch while nobody looks. With the feature `origin` each context knows the line of source that made it.
+//!
 //! # What holds
 //!
 //! * When a cancel returns, everything derived before it, at any depth and by whatever thread, is done; also where
@@ -178,6 +185,7 @@ pub use error::{EngineStopped, Error};
 pub use key::Key;
 pub use light::Light;
 pub use origin::{ContextKind, EndKind, Origin};
+pub use patterns::{ContextTree, Leak, Monitor, MonitorEntry, MonitorEvent, MonitorStats};
 pub use pool::{Pool, Stock};
 pub use run::Run;
 pub use sleep::Sleep;

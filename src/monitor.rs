@@ -126,17 +126,33 @@ static INSTALLED: AtomicUsize = AtomicUsize::new(0);
 /// assert_eq!(created.0.load(Ordering::Relaxed), 1);
 /// ```
 pub fn install(hooks: Option<Box<dyn Hooks>>) {
-    let replaced = HOOKS.swap(hooks.map(Arc::new));
+    put(hooks.map(Arc::new));
+}
+
+/// As [`install`], of hooks that can be told from others.
+pub(crate) fn put(hooks: Option<Arc<Box<dyn Hooks>>>) {
+    let replaced = HOOKS.swap(hooks);
+    settle();
+    contain(|| drop(replaced));
+}
+
+/// Takes these hooks away, if they are still there.
+pub(crate) fn remove(hooks: &Arc<Box<dyn Hooks>>) {
+    let was = HOOKS.compare_and_swap(hooks, None);
+    settle();
+    contain(|| drop(was));
+}
+
+fn settle() {
     loop {
         let on = HOOKS.load().is_some();
         // ORDERING: SeqCst, so that of two calls at once the one that stores last sees what is installed, and stores
         // again. Readers are Relaxed: who reads it stale misses a hook or finds none, as if it had come a moment before.
         INSTALLED.store(usize::from(on), Ordering::SeqCst);
         if HOOKS.load().is_some() == on {
-            break;
+            return;
         }
     }
-    contain(|| drop(replaced));
 }
 
 #[inline(always)]

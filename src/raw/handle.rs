@@ -250,6 +250,11 @@ impl Handle {
             .map_or(0, |node| unsafe { tree::child_count(node) })
     }
 
+    /// Whether nobody has another handle of it.
+    pub(crate) fn is_sole(&self) -> bool {
+        self.state().is_some_and(|state| state.handles() == 1)
+    }
+
     /// Ends it and all below. Lock-free; what is ended is to be told.
     pub(crate) fn cancel(&self, cause: Option<Cause>) -> Ended<'_> {
         match self.node() {

@@ -10,6 +10,7 @@ use super::node::Node;
 use super::slot::Filled;
 use super::state::{CauseAt, End};
 use super::time::Time;
+use crate::error::Error;
 use std::marker::PhantomData;
 
 /// A background, or a node.
@@ -53,6 +54,15 @@ impl<'a> NodeView<'a> {
     fn get(&self) -> &'a Node {
         // SAFETY: kept, for `'a`.
         unsafe { Node::at(self.node) }
+    }
+
+    /// Tells it from others while it is kept.
+    pub(crate) fn address(&self) -> usize {
+        self.node.addr()
+    }
+
+    pub(crate) fn err(&self) -> Option<Error> {
+        self.get().state().load().err()
     }
 
     pub(crate) fn kind(&self) -> Kind {
