@@ -30,6 +30,43 @@ use crate::raw::values::{MergingValues, Values};
 /// assert_eq!(worker.join().unwrap(), Error::Canceled);
 /// assert_eq!(request.check(), Err(Error::Canceled));
 /// ```
+///
+/// # What does not compile
+///
+/// No context in the place of one. Who has none yet passes [`todo`](Self::todo), and who may do without takes an `Option`:
+///
+/// ```compile_fail,E0308
+/// fn handle(ctx: &ripcord::Context) {}
+///
+/// handle(None);
+/// ```
+///
+/// A value without a type, or by a name: what is looked up has the type of its [`Key`], and a key is a static.
+///
+/// ```compile_fail,E0308
+/// use ripcord::{Context, Key};
+///
+/// static USER: Key<u64> = Key::new("user");
+/// let name: Option<&String> = Context::background().value(&USER);
+/// ```
+///
+/// ```compile_fail,E0308
+/// let ctx = ripcord::Context::background().with_value("user", 7);
+/// ```
+///
+/// A derivation that is thrown away, as if it changed its parent, is a warning:
+///
+/// ```compile_fail
+/// # #![deny(unused_must_use)]
+/// use ripcord::{Context, Key};
+///
+/// static USER: Key<u64> = Key::new("user");
+/// let ctx = Context::background();
+/// ctx.with_value(&USER, 7);
+/// ```
+///
+/// What compiles and is a mistake: a guard bound to `_`, which is dropped, and cancels, at once. `examples/24_anti_patterns.rs`
+/// has more of these.
 #[derive(Clone)]
 pub struct Context {
     /// Before the node, for it is dropped first: a value's drop may still look at its context, or cancel it.

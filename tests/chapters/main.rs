@@ -7,4 +7,6 @@ mod ch04_deadline;
 mod ch05_values;
 mod ch06_hierarchy;
 mod ch16_testing;
+mod ch21_performance;
 mod ch22_debugging;
+mod ch24_anti_patterns;
