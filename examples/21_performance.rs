@@ -27,7 +27,7 @@ pub struct Row {
     pub how: &'static str,
     /// What one takes, on average.
     pub each: Duration,
-    /// Of a context, beside what all of them share.
+    /// Of its node, or of itself where it has none.
     pub bytes: Option<usize>,
 }
 
@@ -57,6 +57,16 @@ fn timed(how: &'static str, times: usize, work: impl FnOnce()) -> Row {
     }
 }
 
+/// What the nodes of so many contexts take, each, where none was in stock.
+fn bytes_each<T>(times: usize, make: impl FnOnce() -> Vec<T>) -> usize {
+    Pool::trim();
+    let before = Pool::stats().allocated_bytes;
+    let kept = make();
+    let bytes = Pool::stats().allocated_bytes.saturating_sub(before);
+    drop(kept);
+    bytes / times.max(1)
+}
+
 /// The first requests of a process, with nodes from the allocator, and from a stock that was filled before. What was in use
 /// once is in stock anyhow: a service that runs allocates nothing.
 fn first_contexts(times: usize) -> Compared {
@@ -70,15 +80,14 @@ fn first_contexts(times: usize) -> Compared {
     let mut kept = Vec::new();
 
     Pool::trim();
-    let before = Pool::stats().allocated_bytes;
     let mut plain = timed("with_timeout, nothing in stock", times, || kept = make());
-    let allocated = Pool::stats().allocated_bytes.saturating_sub(before);
-    plain.bytes = Some(allocated / times.max(1));
     kept.clear();
 
     Pool::trim();
     Pool::fill(times);
     let other = timed("with_timeout after Pool::fill", times, || kept = make());
+    kept.clear();
+    plain.bytes = Some(bytes_each(times, make));
     Compared {
         what: "a context with a deadline, made for the first time",
         plain,
@@ -91,17 +100,20 @@ fn many_at_once(times: usize) -> Compared {
     const FAN: usize = 100;
     let rounds = times.div_ceil(FAN);
     let (request, _guard) = Context::background().with_cancel();
-    let plain = timed("with_cancel, one by one", rounds * FAN, || {
+    let mut plain = timed("with_cancel, one by one", rounds * FAN, || {
         for _ in 0..rounds {
             let children: Vec<_> = (0..FAN).map(|_| request.with_cancel()).collect();
             drop(black_box(children));
         }
     });
-    let other = timed("batch(100)", rounds * FAN, || {
+    let mut other = timed("batch(100)", rounds * FAN, || {
         for _ in 0..rounds {
             drop(black_box(request.batch(FAN)));
         }
     });
+    let apart = || (0..times).map(|_| request.with_cancel()).collect();
+    plain.bytes = Some(bytes_each(times, apart));
+    other.bytes = Some(bytes_each(times, || vec![request.batch(times)]));
     Compared {
         what: "a hundred children, made and dropped; one of them",
         plain,
@@ -112,13 +124,12 @@ fn many_at_once(times: usize) -> Compared {
 /// A slice of time in an inner loop: a context with a timer, and a deadline on the stack.
 fn poll_a_deadline(times: usize) -> Compared {
     let (request, _guard) = Context::background().with_timeout(MINUTE);
-    let mut plain = timed("with_timeout and check", times, || {
+    let plain = timed("with_timeout and check", times, || {
         for _ in 0..times {
             let (slice, _slice_guard) = request.with_timeout(MINUTE / 2);
             let _ = black_box(slice.check());
         }
     });
-    plain.bytes = Some(192);
     let mut other = timed("Light::under and check", times, || {
         for _ in 0..times {
             let slice = Light::under(&request, MINUTE / 2);

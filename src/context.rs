@@ -158,11 +158,11 @@ impl Context {
     /// ```
     #[must_use = "it derives a context, and changes none"]
     pub fn with_value<T: Send + Sync + 'static>(&self, key: &'static Key<T>, value: T) -> Self {
-        let place = self.node.place().max(self.values.place());
-        let values = self.values.with(key.typed(), value, place);
+        // First, while there is nothing to be kept across the call.
         monitor::value_set(key.name());
+        let place = self.node.place().max(self.values.place());
         Self {
-            values,
+            values: self.values.with(key.typed(), value, place),
             node: self.node.clone(),
         }
     }

@@ -169,7 +169,7 @@ impl Engine {
     /// ```
     #[must_use]
     pub fn id(&self) -> monitor::EngineId {
-        monitor::EngineId::of(self.root.engine())
+        monitor::EngineId::of(self.root.lend().engine())
     }
 
     /// Ends its deadlines, and waits for nobody: contexts with one still ahead are then done with

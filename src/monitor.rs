@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::raw::core::Core;
-use crate::raw::handle::Handle;
+use crate::raw::handle::{Handle, Lent};
 use crate::sync::{AtomicUsize, Ordering, contain};
 
 /// An engine, told from others while it is there. From [`Engine::id`](crate::Engine::id). A later engine may have the id of
@@ -164,23 +164,35 @@ pub(crate) fn is_off() -> bool {
 #[inline(always)]
 pub(crate) fn created(node: &Handle) {
     if !is_off() {
-        let engine = EngineId::of(node.engine());
-        tell(Event::Created { engine });
+        created_on(node.lend());
     }
+}
+
+#[cold]
+#[inline(never)]
+fn created_on(node: Lent<'_>) {
+    let engine = EngineId::of(node.engine());
+    tell(Event::Created { engine });
 }
 
 #[inline(always)]
 pub(crate) fn canceled(node: &Handle, contexts: usize) {
     if !is_off() && contexts > 0 {
-        ended_on(node.engine(), contexts, Error::Canceled);
+        canceled_on(node.lend(), contexts);
     }
 }
 
 #[inline(always)]
 pub(crate) fn value_set(name: &'static str) {
     if !is_off() {
-        tell(Event::ValueSet { name });
+        value_set_of(name);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn value_set_of(name: &'static str) {
+    tell(Event::ValueSet { name });
 }
 
 /// By those who fire: deadlines, or, of stopped timers, all that is armed.
@@ -198,6 +210,11 @@ pub(crate) fn gone(core: *const Core, contexts: usize) {
 }
 
 #[cold]
+#[inline(never)]
+fn canceled_on(node: Lent<'_>, contexts: usize) {
+    ended_on(node.engine(), contexts, Error::Canceled);
+}
+
 fn ended_on(core: *const Core, contexts: usize, error: Error) {
     tell(Event::Ended {
         engine: EngineId::of(core),

@@ -235,7 +235,7 @@ mod places {
     /// Looks before a place goes without a number.
     const PROBES: usize = 16;
 
-    static PLACE: [Lasting<Location<'static>>; PLACES] = [const { Lasting::EMPTY }; PLACES];
+    static PLACE: [Lasting<Location<'static>>; PLACES] = [const { Lasting::new() }; PLACES];
 
     /// The number of a place, from 1; 0: there is none left. Wait-free: a load and a multiplication where it is known.
     #[inline]

@@ -136,7 +136,9 @@ pub(crate) struct Lasting<T: 'static>(AtomicPtr<T>);
 
 #[cfg(feature = "origin")]
 impl<T: Sync> Lasting<T> {
-    pub(crate) const EMPTY: Self = Self(AtomicPtr::new(std::ptr::null_mut()));
+    pub(crate) const fn new() -> Self {
+        Self(AtomicPtr::new(std::ptr::null_mut()))
+    }
 
     /// Wait-free.
     #[inline]

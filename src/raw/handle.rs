@@ -131,16 +131,6 @@ impl Handle {
         unsafe { self.under().core() }
     }
 
-    /// Where those timers are.
-    #[inline(always)]
-    pub(crate) fn engine(&self) -> *const Core {
-        match self.node() {
-            // SAFETY: `self` is a handle of it.
-            Some(node) => unsafe { Node::at(node) }.core(),
-            None => local::global(),
-        }
-    }
-
     /// A background of its engine.
     pub(crate) fn engine_root(&self) -> Self {
         let Some(node) = self.node() else {
@@ -321,6 +311,35 @@ impl Handle {
             None if self.0 == TODO => View::Todo,
             None => View::Background,
         }
+    }
+}
+
+/// A handle that is looked at out of line, by value: one whose address is taken is one in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lent<'a> {
+    handle: usize,
+    lender: PhantomData<&'a Handle>,
+}
+
+impl Handle {
+    #[inline(always)]
+    pub(crate) fn lend(&self) -> Lent<'_> {
+        Lent {
+            handle: self.0,
+            lender: PhantomData,
+        }
+    }
+}
+
+impl Lent<'_> {
+    /// Where the timers are that its deadlines are kept by.
+    pub(crate) fn engine(self) -> *const Core {
+        if self.handle <= TODO {
+            return local::global();
+        }
+        let node = ptr::with_exposed_provenance_mut(self.handle);
+        // SAFETY: who lent it has a handle of the node, and keeps it meanwhile.
+        unsafe { Node::at(node) }.core()
     }
 }
 

@@ -36,14 +36,19 @@ use node::{Hold, Typed, ValueNode};
 use std::marker::PhantomData;
 use std::ptr;
 
+/// In what a node says of those before it: what it sees may be local, for something on its path is.
+const LOCAL: u32 = 1;
+/// In the same: one node. Above the other, so that the two are compared as one.
+const ONE_BEFORE: u32 = 2;
+
 /// What is known of a key whatever its type.
 #[derive(Debug)]
 pub(crate) struct Tag {
     /// 0: never set.
     id: AtomicUsize,
     name: &'static str,
-    /// Its values stay behind where a context is cut off from what ends it.
-    is_local: bool,
+    /// LOCAL: its values stay behind where a context is cut off from what ends it; else 0.
+    local: u32,
     /// What it is called on the wire; `None`: it does not go there.
     wire: Option<&'static str>,
 }
@@ -65,7 +70,7 @@ impl<T> TypedKey<T> {
             tag: Tag {
                 id,
                 name,
-                is_local: false,
+                local: 0,
                 wire: None,
             },
             type_of_values: PhantomData,
@@ -73,7 +78,7 @@ impl<T> TypedKey<T> {
     }
 
     pub(crate) const fn local(mut self) -> Self {
-        self.tag.is_local = true;
+        self.tag.local = LOCAL;
         self
     }
 
@@ -87,7 +92,7 @@ impl<T> TypedKey<T> {
     }
 
     pub(crate) const fn is_local(&self) -> bool {
-        self.tag.is_local
+        self.tag.local != 0
     }
 
     pub(crate) const fn wire_name(&self) -> Option<&'static str> {
@@ -166,20 +171,19 @@ impl Values {
             Ok(index) => (index, table.map()),
             Err(index) => (index, table.map().with(id)),
         };
-        // SAFETY: `self` has a chain count of it.
-        let newest = self.node().map(|node| unsafe { ValueNode::at(node) });
-        let has_local = key.tag.is_local || newest.is_some_and(|newest| newest.has_local);
-        let continued = newest
-            .map(|newest| newest.before + 1)
-            .filter(|&before| u32::from(before) <= tuning::VALUES_MAX);
+        let continued = self
+            .node()
+            // SAFETY: `self` has a chain count of it.
+            .map(|node| unsafe { ValueNode::at(node) }.before + ONE_BEFORE)
+            .filter(|&before| before < (tuning::VALUES_MAX + 1) * ONE_BEFORE);
         let (previous, before) = match continued {
             // SAFETY: `self` has one.
             Some(before) => (unsafe { self.0.acquire(1) }, before),
-            None => (Hold::NONE, 0),
+            None => (Hold::NONE, self.local()),
         };
+        let before = before | key.tag.local;
         let place = place.saturating_add(1);
-        let seen = (before, has_local);
-        let node = Typed::allocate(previous, map, place, seen, Some(&key.tag), value);
+        let node = Typed::allocate(previous, map, place, before, Some(&key.tag), value);
         // SAFETY: the node is new, and the map was made for this.
         unsafe { ValueNode::table(node).fill_with(table, index, node, id) };
         if continued.is_none() {
@@ -211,11 +215,19 @@ impl Values {
     /// clone counts on anyhow. Else lock-free; one allocation, a step for each key that is visible.
     #[inline]
     pub(crate) fn without_local(&self) -> Self {
-        match self.node() {
-            // SAFETY: `self` has a chain count of it.
-            Some(node) if unsafe { ValueNode::at(node) }.has_local => self.leave_local(),
-            _ => self.clone(),
+        if self.local() == 0 {
+            self.clone()
+        } else {
+            self.leave_local()
         }
+    }
+
+    /// LOCAL, if something on the path is; else 0.
+    #[inline]
+    fn local(&self) -> u32 {
+        // SAFETY: `self` has a chain count of it.
+        self.node()
+            .map_or(0, |node| unsafe { ValueNode::at(node) }.before & LOCAL)
     }
 
     #[cold]
@@ -419,8 +431,12 @@ unsafe fn flat(entries: &[(usize, *mut ValueNode)], place: u32) -> Values {
         .fold(Map::EMPTY, |map, &(id, _)| map.with(id));
     // SAFETY: the caller's promise.
     let is_local = |&(_, entry): &_| unsafe { ValueNode::is_local(entry) };
-    let seen = (0, entries.iter().any(is_local));
-    let node = Typed::allocate(Hold::NONE, map, place, seen, None, ());
+    let before = if entries.iter().any(is_local) {
+        LOCAL
+    } else {
+        0
+    };
+    let node = Typed::allocate(Hold::NONE, map, place, before, None, ());
     // SAFETY: the node is new, and the map was made for these; the caller keeps them.
     unsafe {
         ValueNode::table(node).fill(entries);

@@ -191,13 +191,14 @@ impl Walk {
             if !entry.is_null() {
                 // SAFETY: it is on a closed list of this walk.
                 match unsafe { self.visit(entry) } {
-                    Some(child) => {
+                    // SAFETY: pinned by what we came through.
+                    Some(child) if !unsafe { is_let_go(child) } => {
                         list = ParentRef::Node(child);
                         // SAFETY: pinned by what we came through.
                         entry = unsafe { Node::at(child) }.branch.close();
                     }
                     // SAFETY: as above.
-                    None => entry = unsafe { Entry::at(entry) }.next(),
+                    _ => entry = unsafe { Entry::at(entry) }.next(),
                 }
                 continue;
             }
@@ -260,8 +261,7 @@ impl Walk {
         let parent = unsafe { this.parent().to_node() }?;
         // R12: what the parent says, whatever the walk came with.
         // SAFETY: as above.
-        let above = unsafe { Node::at(parent) }.state().load();
-        let end = above.inherited()?;
+        let end = unsafe { Node::at(parent) }.state().load().inherited()?;
         match this.kind() {
             Kind::Waiter | Kind::Callback => {
                 let ended = this.state().end(end);
@@ -279,18 +279,8 @@ impl Walk {
             | Kind::Engine
             | Kind::Batch => {
                 let node = entry.cast();
-                let contexts = self.contexts;
                 // SAFETY: pinned by the closed list.
-                let enter = unsafe { self.mark(node, end) };
-                // What hangs on a batch that has ended was let go with it, and is held yet: nobody has a context of it.
-                if !above.is_held() && this.kind() == Kind::Cancel {
-                    // SAFETY: as above.
-                    let parent = unsafe { Node::at(parent) };
-                    if parent.entry().kind() == Kind::Batch {
-                        self.contexts = contexts;
-                    }
-                }
-                enter.then_some(node)
+                unsafe { self.mark(node, end) }.then_some(node)
             }
             Kind::Link => {
                 // SAFETY: pinned by the closed list; the link pins its target.
@@ -306,6 +296,17 @@ impl Walk {
             }
         }
     }
+}
+
+/// Whether it is a batch that has ended. What hangs on it was let go with it: it is held yet, and nobody has a context of it.
+///
+/// # Safety
+///
+/// The node is pinned.
+unsafe fn is_let_go(node: *mut Node) -> bool {
+    // SAFETY: the caller's promise.
+    let this = unsafe { Node::at(node) };
+    this.entry().kind() == Kind::Batch && !this.state().load().is_held()
 }
 
 /// How a merged node ends by a further parent that ended with `error`.

@@ -21,10 +21,8 @@ pub(crate) struct ValueNode {
     map: Map,
     /// One more than the larger place of what it was derived from; saturates.
     pub(super) place: u32,
-    /// Nodes before it on its path.
-    pub(super) before: u16,
-    /// What it sees may be local: something on its path is.
-    pub(super) has_local: bool,
+    /// Nodes before it on its path, each as ONE_BEFORE; and LOCAL, if one of them or itself is of a local key.
+    pub(super) before: u32,
     alive: Alive,
     /// `None`: a merge. Beside the value, for they are looked at together.
     pub(super) key: Option<&'static Tag>,
@@ -234,7 +232,7 @@ impl ValueNode {
         // SAFETY: the caller's promise.
         unsafe { Self::at(node) }
             .key
-            .is_some_and(|key| key.is_local)
+            .is_some_and(|key| key.local != 0)
     }
 
     /// Makes a flat node a holder of what its map names.
@@ -322,13 +320,12 @@ impl<T> Typed<T> {
             .expect("what is addressed fits the address space")
     }
 
-    /// A node with one chain count, and words for its map that are to be filled; with so many before it, and whether it
-    /// sees what is local.
+    /// A node with one chain count, and words for its map that are to be filled.
     pub(super) fn allocate(
         previous: Hold,
         map: Map,
         place: u32,
-        (before, has_local): (u16, bool),
+        before: u32,
         key: Option<&'static Tag>,
         value: T,
     ) -> *mut ValueNode {
@@ -341,7 +338,6 @@ impl<T> Typed<T> {
             map,
             place,
             before,
-            has_local,
             alive: Alive::new(),
             key,
         };
