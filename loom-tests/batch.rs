@@ -4,6 +4,7 @@ use crate::harness::model;
 use crate::list::{assert_tidy, child, root};
 use crate::raw::handle::Handle;
 use crate::raw::waiting::Waiting;
+use crate::raw::waits;
 use crate::tree::cancel;
 use loom::thread;
 
@@ -167,6 +168,30 @@ fn a_count_while_a_batch_is_let_go_counts_no_more_than_there_were() {
         parent.tidy();
         assert_tidy(&parent);
     });
+}
+
+#[test]
+fn what_was_let_go_with_its_batch_is_not_among_what_a_cancel_has_ended() {
+    model(
+        "contexts of a cancel after a batch was let go beside a count",
+        3,
+        20,
+        || {
+            let parent = root();
+            let sibling = child(&parent);
+            let made = batch(&parent, 2);
+            let counter = thread::spawn({
+                let parent = parent.clone();
+                move || parent.child_count()
+            });
+            made.let_go();
+            drop(sibling);
+            let ended = parent.cancel(None);
+            assert_eq!(ended.contexts, 1, "the parent alone");
+            waits::tell(ended);
+            let _ = counter.join().unwrap();
+        },
+    );
 }
 
 #[test]

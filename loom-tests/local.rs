@@ -28,7 +28,7 @@ loom::lazy_static! {
     /// Of each class, one slot, what is loose, and the hint.
     static ref DEPOTS: [[AtomicUsize; 3]; CLASSES] =
         std::array::from_fn(|_| std::array::from_fn(|_| AtomicUsize::new(0)));
-    static ref GLOBAL: Core = Core::new(Drive::Thread("models".into()), upper(|_, _| ()));
+    static ref GLOBAL: Core = Core::new(Drive::Thread("models".into()), upper(|_, _, _| ()));
     static ref CALLBACKS: Queue = Queue::new();
     static ref DISCONNECTED: Channel = {
         let channel = Channel::new();
@@ -108,6 +108,12 @@ pub(crate) fn known_index() -> usize {
 pub(crate) fn stripes() -> usize {
     tuning::STRIPES_MAX
 }
+
+pub(crate) fn is_watched() -> bool {
+    false
+}
+
+pub(crate) fn gone(_: *const Core, _: usize) {}
 
 pub(crate) fn lost_race() {}
 

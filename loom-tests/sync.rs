@@ -1,6 +1,9 @@
 //! The models' side of `src/sync.rs`: the same names, on loom's types.
 
 pub(crate) use loom::sync::atomic::Ordering;
+// Written before a node is handed out, and no protocol's: not modelled.
+#[cfg(feature = "origin")]
+pub(crate) use std::sync::atomic::AtomicU16;
 
 use loom::cell::UnsafeCell as LoomUnsafeCell;
 use loom::sync::atomic::AtomicUsize as LoomAtomicUsize;

@@ -26,7 +26,7 @@ pub(crate) const fn nanos(nanos: u64) -> Duration {
 }
 
 pub(crate) fn manual() -> (Handle, Timers) {
-    Handle::manual(|_, _| ())
+    Handle::manual(|_, _, _| ())
 }
 
 /// With one handle.
@@ -51,7 +51,7 @@ pub(crate) fn turning(timers: Timers) -> thread::JoinHandle<(usize, Timers)> {
 
 /// An engine with a thread, and what is to run on that.
 fn threaded() -> (Handle, impl FnOnce() + Send) {
-    let engine = Handle::threaded("model", |_, _| ()).expect("nothing is started");
+    let engine = Handle::threaded("model", |_, _, _| ()).expect("nothing is started");
     (engine, sync::spawned().expect("it was to be started"))
 }
 
@@ -66,7 +66,7 @@ fn driven() -> (Handle, Timers, Arc<AtomicUsize>) {
             }
         }
     };
-    let (engine, timers) = Handle::driven(Some(Box::new(wake)), |_, _| ());
+    let (engine, timers) = Handle::driven(Some(Box::new(wake)), |_, _, _| ());
     (engine, timers, wakes)
 }
 
@@ -517,7 +517,7 @@ fn assert_stopped(node: &Handle) {
 #[test]
 fn an_arm_during_a_shutdown_is_ended() {
     model("arm against shutdown", 3, 120, || {
-        let (engine, timers) = Handle::driven(None, |_, _| ());
+        let (engine, timers) = Handle::driven(None, |_, _, _| ());
         let other = thread::spawn(move || {
             timers.shut_down();
             timers
@@ -531,7 +531,7 @@ fn an_arm_during_a_shutdown_is_ended() {
 #[test]
 fn an_arm_during_a_shutdown_on_another_stripe_is_ended() {
     model("arm on a second stripe against shutdown", 3, 120, || {
-        let (engine, timers) = Handle::driven(None, |_, _| ());
+        let (engine, timers) = Handle::driven(None, |_, _, _| ());
         let other = thread::spawn(move || {
             timers.shut_down();
             timers

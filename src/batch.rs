@@ -5,6 +5,7 @@ use crate::cause::Cause;
 use crate::context::Context;
 use crate::error::Error;
 use crate::monitor;
+use crate::origin;
 use crate::raw::handle::Handle;
 use crate::raw::values::LetGo;
 use crate::sync::{AtomicUsize, Ordering};
@@ -46,6 +47,7 @@ impl Context {
     ///
     /// They are done with this context, or with the batch; born done, if it is. Lock-free, one step a child; allocates the
     /// slice, and nodes where the pool has none.
+    #[cfg_attr(feature = "origin", track_caller)]
     pub fn batch(&self, count: usize) -> Batch {
         let place = self.values().place();
         let mut contexts = Vec::with_capacity(count);
@@ -56,8 +58,12 @@ impl Context {
             let (values, node) = parts.next().expect("as many as were made");
             Self::from_parts(values, node)
         }));
-        if !monitor::is_off() {
-            contexts.iter().for_each(|_| monitor::created());
+        origin::mark(&node);
+        if cfg!(feature = "origin") || !monitor::is_off() {
+            for ctx in &contexts {
+                origin::mark(ctx.node());
+                monitor::created(ctx.node());
+            }
         }
         Batch { contexts, node }
     }

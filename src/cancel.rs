@@ -114,14 +114,14 @@ impl CancelHandle {
 #[inline]
 pub(crate) fn cancel(node: &Handle) {
     match node.end_untold() {
-        Some(ended) => monitor::canceled(usize::from(ended)),
+        Some(ended) => monitor::canceled(node, usize::from(ended)),
         None => cancel_with(node, None),
     }
 }
 
 pub(crate) fn cancel_with(node: &Handle, cause: Option<Cause>) {
     let ended = node.cancel(cause);
-    monitor::canceled(ended.contexts);
+    monitor::canceled(node, ended.contexts);
     waits::tell(ended);
 }
 

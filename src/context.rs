@@ -5,6 +5,7 @@ use crate::cause::Cause;
 use crate::error::Error;
 use crate::key::Key;
 use crate::monitor;
+use crate::origin;
 use crate::raw::handle::Handle;
 use crate::raw::values::{MergingValues, Values};
 
@@ -29,6 +30,43 @@ use crate::raw::values::{MergingValues, Values};
 /// assert_eq!(worker.join().unwrap(), Error::Canceled);
 /// assert_eq!(request.check(), Err(Error::Canceled));
 /// ```
+///
+/// # What does not compile
+///
+/// No context in the place of one. Who has none yet passes [`todo`](Self::todo), and who may do without takes an `Option`:
+///
+/// ```compile_fail,E0308
+/// fn handle(ctx: &ripcord::Context) {}
+///
+/// handle(None);
+/// ```
+///
+/// A value without a type, or by a name: what is looked up has the type of its [`Key`], and a key is a static.
+///
+/// ```compile_fail,E0308
+/// use ripcord::{Context, Key};
+///
+/// static USER: Key<u64> = Key::new("user");
+/// let name: Option<&String> = Context::background().value(&USER);
+/// ```
+///
+/// ```compile_fail,E0308
+/// let ctx = ripcord::Context::background().with_value("user", 7);
+/// ```
+///
+/// A derivation that is thrown away, as if it changed its parent, is a warning:
+///
+/// ```compile_fail
+/// # #![deny(unused_must_use)]
+/// use ripcord::{Context, Key};
+///
+/// static USER: Key<u64> = Key::new("user");
+/// let ctx = Context::background();
+/// ctx.with_value(&USER, 7);
+/// ```
+///
+/// What compiles and is a mistake: a guard bound to `_`, which is dropped, and cancels, at once. `examples/24_anti_patterns.rs`
+/// has more of these.
 #[derive(Clone)]
 pub struct Context {
     /// Before the node, for it is dropped first: a value's drop may still look at its context, or cancel it.
@@ -83,9 +121,11 @@ impl Context {
     ///
     /// A guard bound to `_` is dropped, and cancels, at once: bind it to `_guard`.
     #[inline]
+    #[cfg_attr(feature = "origin", track_caller)]
     pub fn with_cancel(&self) -> (Self, CancelGuard) {
         let (node, guard) = self.node.derive(self.values.place());
-        monitor::created();
+        origin::mark(&node);
+        monitor::created(&node);
         (self.with_node(node), CancelGuard::new(guard))
     }
 
@@ -118,6 +158,8 @@ impl Context {
     /// ```
     #[must_use = "it derives a context, and changes none"]
     pub fn with_value<T: Send + Sync + 'static>(&self, key: &'static Key<T>, value: T) -> Self {
+        // First, while there is nothing to be kept across the call.
+        monitor::value_set(key.name());
         let place = self.node.place().max(self.values.place());
         Self {
             values: self.values.with(key.typed(), value, place),
@@ -145,8 +187,11 @@ impl Context {
     }
 
     /// What is left when cancellation and deadline are taken away: the values, on a new tree, which nothing that ends
-    /// `self` reaches. For work that outlives the request it was started by. It stays with the engine. Wait-free; of an
-    /// engine of one's own lock-free, as [`with_cancel`](Self::with_cancel).
+    /// `self` reaches. For work that outlives the request it was started by. It stays with the engine. Values of a key that
+    /// is [`local`](Key::local) stay behind.
+    ///
+    /// Wait-free; of an engine of one's own lock-free, as [`with_cancel`](Self::with_cancel). Where there are local values,
+    /// lock-free: it allocates once, and takes a step for each key that is visible.
     ///
     /// ```
     /// use ripcord::{Context, Key};
@@ -161,7 +206,10 @@ impl Context {
     /// ```
     #[must_use]
     pub fn without_cancel(&self) -> Self {
-        self.with_node(self.node.engine_root())
+        Self {
+            values: self.values.without_local(),
+            node: self.node.engine_root(),
+        }
     }
 
     /// A context that is done with the first of `parents` that is, with its error and cause; and the guard that cancels
@@ -195,6 +243,7 @@ impl Context {
     /// let (late, _late_guard) = Context::merge(&parents);
     /// assert!(late.is_done());
     /// ```
+    #[cfg_attr(feature = "origin", track_caller)]
     pub fn merge<'a>(parents: impl IntoIterator<Item = &'a Self>) -> (Self, CancelGuard) {
         let mut values = MergingValues::default();
         let node = Handle::merge(parents.into_iter().map(|parent| {
@@ -206,7 +255,8 @@ impl Context {
             let node = Handle::BACKGROUND;
             return Self { values, node }.with_cancel();
         };
-        monitor::created();
+        origin::mark(&node);
+        monitor::created(&node);
         let guard = CancelGuard::new(node.clone());
         (Self { values, node }, guard)
     }

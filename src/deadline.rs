@@ -4,6 +4,7 @@ use crate::cancel::CancelGuard;
 use crate::cause::Cause;
 use crate::context::Context;
 use crate::monitor;
+use crate::origin;
 use crate::raw::time::Time;
 use crate::raw::timers::Due;
 use crate::sync::contain;
@@ -45,6 +46,7 @@ impl Context {
     /// assert_eq!(query.wait(), Error::DeadlineExceeded);
     /// assert!(Instant::now() >= at);
     /// ```
+    #[cfg_attr(feature = "origin", track_caller)]
     pub fn with_deadline(&self, at: Instant) -> (Self, CancelGuard) {
         self.with_due(Due::At(Time::at(at)))
     }
@@ -62,6 +64,7 @@ impl Context {
     /// let (ctx, _guard) = Context::background().with_timeout(Duration::ZERO);
     /// assert_eq!(ctx.err(), Some(Error::DeadlineExceeded));
     /// ```
+    #[cfg_attr(feature = "origin", track_caller)]
     pub fn with_timeout(&self, after: Duration) -> (Self, CancelGuard) {
         self.with_due(Due::After(after))
     }
@@ -83,6 +86,7 @@ impl Context {
     ///     assert_eq!(customer.cause().unwrap().to_string(), "the shop closes");
     /// }
     /// ```
+    #[cfg_attr(feature = "origin", track_caller)]
     pub fn with_deadline_cause(&self, at: Instant, cause: impl Into<Cause>) -> (Self, CancelGuard) {
         self.with_due_cause(Due::At(Time::at(at)), cause.into())
     }
@@ -100,6 +104,7 @@ impl Context {
     /// guard.cancel(); // too late
     /// assert_eq!(ctx.cause().unwrap().to_string(), "the index did not answer");
     /// ```
+    #[cfg_attr(feature = "origin", track_caller)]
     pub fn with_timeout_cause(
         &self,
         after: Duration,
@@ -109,16 +114,20 @@ impl Context {
     }
 
     #[inline]
+    #[cfg_attr(feature = "origin", track_caller)]
     fn with_due(&self, due: Due) -> (Self, CancelGuard) {
         let (node, guard) = self.node().derive_timed(due, self.values().place());
-        monitor::created();
+        origin::mark(&node);
+        monitor::created(&node);
         (self.with_node(node), CancelGuard::new(guard))
     }
 
+    #[cfg_attr(feature = "origin", track_caller)]
     fn with_due_cause(&self, due: Due, cause: Cause) -> (Self, CancelGuard) {
         let place = self.values().place();
         let (node, guard, unused) = self.node().derive_timed_cause(due, cause, place);
-        monitor::created();
+        origin::mark(&node);
+        monitor::created(&node);
         contain(|| drop(unused));
         (self.with_node(node), CancelGuard::new(guard))
     }

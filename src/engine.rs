@@ -154,6 +154,24 @@ impl Engine {
         Context::of(self.root.clone())
     }
 
+    /// What tells it from others: see [`monitor::EngineId`]. Wait-free; allocates the timers of the process, if they are asked
+    /// for the first time.
+    ///
+    /// ```
+    /// use ripcord::Engine;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (engine, _driver) = Engine::builder().driven()?;
+    /// assert_eq!(engine.id(), engine.clone().id());
+    /// assert_ne!(engine.id(), Engine::global().id());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn id(&self) -> monitor::EngineId {
+        monitor::EngineId::of(self.root.lend().engine())
+    }
+
     /// Ends its deadlines, and waits for nobody: contexts with one still ahead are then done with
     /// [`Canceled`](crate::Error::Canceled) and [`EngineStopped`](crate::EngineStopped) as cause, and so is one given a
     /// deadline later. Cancels and waits go on working. Where a turn is under way, that one does it.

@@ -372,6 +372,18 @@ pub(crate) fn stripes() -> usize {
     }
 }
 
+/// Whether somebody watches what goes: one load of a line that is only read.
+#[inline(always)]
+pub(crate) fn is_watched() -> bool {
+    !monitor::is_off()
+}
+
+/// Tells who watches that contexts of these timers have gone. Runs hooks, a panic contained.
+#[cold]
+pub(crate) fn gone(core: *const Core, contexts: usize) {
+    monitor::gone(core, contexts);
+}
+
 /// Notes a lost race on a list.
 #[cold]
 pub(crate) fn lost_race() {

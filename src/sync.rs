@@ -10,6 +10,8 @@ mod threads;
 
 pub(crate) use self::threads::Threads;
 pub(crate) use std::sync::Arc;
+#[cfg(feature = "origin")]
+pub(crate) use std::sync::atomic::AtomicU16;
 pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -125,6 +127,37 @@ pub(crate) fn epoch() -> Instant {
     }
     // SAFETY: what was stored there is never freed nor written again.
     unsafe { *epoch }
+}
+
+/// Room for a reference to what is never freed; filled once.
+#[cfg(feature = "origin")]
+#[derive(Debug)]
+pub(crate) struct Lasting<T: 'static>(AtomicPtr<T>);
+
+#[cfg(feature = "origin")]
+impl<T: Sync> Lasting<T> {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicPtr::new(std::ptr::null_mut()))
+    }
+
+    /// Wait-free.
+    #[inline]
+    pub(crate) fn get(&self) -> Option<&'static T> {
+        // ORDERING: Acquire pairs with the Release in `get_or_fill`.
+        let there = self.0.load(Ordering::Acquire);
+        // SAFETY: null, or made of a reference that lasts as long as the program.
+        unsafe { there.as_ref() }
+    }
+
+    /// What is in it, which is `with` where it was empty. Wait-free.
+    pub(crate) fn get_or_fill(&self, with: &'static T) -> &'static T {
+        let (empty, new) = (std::ptr::null_mut(), std::ptr::from_ref(with).cast_mut());
+        let filled = self
+            .0
+            .compare_exchange(empty, new, Ordering::AcqRel, Ordering::Acquire);
+        // SAFETY: as in `get`, and not null.
+        filled.map_or_else(|first| unsafe { &*first }, |_| with)
+    }
 }
 
 /// The clock of all but manual engines. Wait-free; no system call where the clock is in the vDSO.

@@ -65,6 +65,9 @@ impl Handle {
             }
         }
         if untouched > 0 {
+            if local::is_watched() {
+                local::gone(this.core(), untouched);
+            }
             let last = this.branch.unregister(untouched);
             debug_assert!(!last, "the handles' own is still there");
         }

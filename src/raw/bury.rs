@@ -14,6 +14,7 @@ use super::node::{self, Link, Node, Timed};
 use super::state::{Announce, Pins};
 use super::stripes::Stripe;
 use super::wheel::Armed;
+use crate::local;
 use crate::sync::{Arc, contain};
 use crate::tuning;
 
@@ -26,11 +27,43 @@ use crate::tuning;
 pub(crate) unsafe fn bury(entry: *mut Entry) {
     // SAFETY: HELD is ours; else the caller's promise.
     unsafe {
+        if local::is_watched() {
+            return bury_watched(entry);
+        }
         match Entry::at(entry).kind() {
             Kind::Cancel => bury_alone(entry, Kind::Cancel),
             Kind::Deadline => bury_alone(entry, Kind::Deadline),
             kind => bury_any(entry, let_go(entry, kind)),
         }
+    }
+}
+
+/// As [`bury`], where somebody watches. Apart, so that the ways above make no call but their last.
+///
+/// # Safety
+///
+/// As [`bury`].
+#[cold]
+#[inline(never)]
+unsafe fn bury_watched(entry: *mut Entry) {
+    // SAFETY: HELD is ours; else the caller's promise.
+    unsafe {
+        tell_gone(entry);
+        bury_any(entry, let_go(entry, Entry::at(entry).kind()));
+    }
+}
+
+/// Tells who watches that a context has gone, if the entry is one.
+///
+/// # Safety
+///
+/// As [`bury`].
+#[cold]
+unsafe fn tell_gone(entry: *mut Entry) {
+    // SAFETY: HELD is the caller's.
+    if unsafe { Entry::at(entry) }.kind().is_context() {
+        // SAFETY: as above; what is a context is a node.
+        local::gone(unsafe { Node::at(entry.cast()) }.core(), 1);
     }
 }
 
@@ -136,6 +169,12 @@ pub(crate) unsafe fn bury_any(entry: *mut Entry, pins: Pins) {
         // SAFETY: the registration was the entry's, which gave it to us.
         let parent = parent.and_then(|parent| unsafe { release(parent) });
         let entry = parent.map(<*mut Node>::cast).or_else(|| ended.pop());
+        if let Some(entry) = entry
+            && local::is_watched()
+        {
+            // SAFETY: it has ended, as is said below.
+            unsafe { tell_gone(entry) };
+        }
         // SAFETY: it has ended, by the registration just released or with the merged node, and HELD is ours.
         next = entry.map(|entry| (entry, unsafe { let_go(entry, Entry::at(entry).kind()) }));
         if tuning::mutant("R6")

@@ -11,8 +11,8 @@ use std::time::Duration;
 /// Called when a driven engine's loop sleeps too long.
 pub(crate) type Wake = Box<dyn Fn() + Send + Sync>;
 
-/// Told how many contexts a turn has ended, and how.
-pub(crate) type Report = fn(usize, Error);
+/// Told how many contexts of these timers a turn has ended, and how.
+pub(crate) type Report = fn(&Core, usize, Error);
 
 /// What those above do for these timers.
 #[derive(Clone, Copy)]

@@ -10,9 +10,11 @@
 //! | `back` | the owner of the list | the owner of the list |
 //! | `limbo` | whoever has the chain it is on; of a callback that ended, who has HELD | the same; no walker ever (R3) |
 //! | `won` | who ended the entry | the same |
+//! | `site` | anybody with a pin | the creator, before it hands the node out |
 
 use super::head;
 use super::node::Node;
+use super::site::Site;
 use super::state::State;
 use super::stripes::Stripe;
 use crate::sync::{Alive, AtomicUsize, Ordering, UnsafeCell};
@@ -117,6 +119,7 @@ pub(crate) struct Entry {
     won: UnsafeCell<*mut Entry>,
     place: u32,
     kind: Kind,
+    site: Site,
     alive: Alive,
 }
 
@@ -131,6 +134,7 @@ impl Entry {
             won: UnsafeCell::new(ptr::null_mut()),
             place,
             kind,
+            site: Site::default(),
             alive: Alive::new(),
         }
     }
@@ -159,6 +163,11 @@ impl Entry {
     #[inline(always)]
     pub(crate) fn parent(&self) -> Parent {
         self.parent
+    }
+
+    /// Where in the source it was made.
+    pub(crate) fn site(&self) -> &Site {
+        &self.site
     }
 
     /// One more than the place of what it was derived from; saturates.

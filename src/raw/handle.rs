@@ -19,6 +19,7 @@ use super::waits;
 use super::walk::{self, Ended};
 use crate::cause::Cause;
 use crate::error::Error;
+use crate::local;
 use crate::sync::{Channel, contain};
 use std::marker::PhantomData;
 use std::ptr;
@@ -239,6 +240,11 @@ impl Handle {
             .map_or(0, |node| unsafe { tree::child_count(node) })
     }
 
+    /// Whether nobody has another handle of it.
+    pub(crate) fn is_sole(&self) -> bool {
+        self.state().is_some_and(|state| state.handles() == 1)
+    }
+
     /// Ends it and all below. Lock-free; what is ended is to be told.
     pub(crate) fn cancel(&self, cause: Option<Cause>) -> Ended<'_> {
         match self.node() {
@@ -294,6 +300,16 @@ impl Handle {
         Ok(Registered(callback.expose_provenance()))
     }
 
+    /// Says where in the source its node was made: by the creator, before it hands the node out.
+    #[cfg(feature = "origin")]
+    #[inline(always)]
+    pub(crate) fn set_site(&self, number: u16) {
+        if let Some(node) = self.node() {
+            // SAFETY: `self` is a handle of it.
+            unsafe { Node::at(node) }.entry().site().set(number);
+        }
+    }
+
     pub(crate) fn view(&self) -> View<'_> {
         match self.node() {
             // SAFETY: `self` is a handle of it.
@@ -301,6 +317,35 @@ impl Handle {
             None if self.0 == TODO => View::Todo,
             None => View::Background,
         }
+    }
+}
+
+/// A handle that is looked at out of line, by value: one whose address is taken is one in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lent<'a> {
+    handle: usize,
+    lender: PhantomData<&'a Handle>,
+}
+
+impl Handle {
+    #[inline(always)]
+    pub(crate) fn lend(&self) -> Lent<'_> {
+        Lent {
+            handle: self.0,
+            lender: PhantomData,
+        }
+    }
+}
+
+impl Lent<'_> {
+    /// Where the timers are that its deadlines are kept by.
+    pub(crate) fn engine(self) -> *const Core {
+        if self.handle <= TODO {
+            return local::global();
+        }
+        let node = ptr::with_exposed_provenance_mut(self.handle);
+        // SAFETY: who lent it has a handle of the node, and keeps it meanwhile.
+        unsafe { Node::at(node) }.core()
     }
 }
 

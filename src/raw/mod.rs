@@ -66,6 +66,7 @@
 //! | [`parker`] | where one thread sleeps |
 //! | [`state`] | the state word: end, announcements, pins, handles |
 //! | [`head`] | the head word of a list |
+//! | [`site`] | where in the source a node was made |
 //! | [`entry`] | the entry: parent, `next`, `back`, and private chains of entries |
 //! | [`list`] | push, remove, hand over, close; the count of registrations |
 //! | [`waker`] | the waker of a wait |
@@ -110,6 +111,7 @@ pub(crate) mod node;
 pub(crate) mod nursery;
 pub(crate) mod parker;
 pub(crate) mod pool;
+pub(crate) mod site;
 pub(crate) mod slot;
 pub(crate) mod state;
 pub(crate) mod stripes;

@@ -52,7 +52,7 @@ pub(crate) unsafe fn fire(node: *mut Node) {
 
 fn report(core: &Core, ended: &Ended<'_>, end: End) {
     if ended.contexts > 0 {
-        (core.upper.report)(ended.contexts, end.error);
+        (core.upper.report)(core, ended.contexts, end.error);
     }
 }
 

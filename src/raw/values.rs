@@ -36,12 +36,21 @@ use node::{Hold, Typed, ValueNode};
 use std::marker::PhantomData;
 use std::ptr;
 
+/// In what a node says of those before it: what it sees may be local, for something on its path is.
+const LOCAL: u32 = 1;
+/// In the same: one node. Above the other, so that the two are compared as one.
+const ONE_BEFORE: u32 = 2;
+
 /// What is known of a key whatever its type.
 #[derive(Debug)]
 pub(crate) struct Tag {
     /// 0: never set.
     id: AtomicUsize,
     name: &'static str,
+    /// LOCAL: its values stay behind where a context is cut off from what ends it; else 0.
+    local: u32,
+    /// What it is called on the wire; `None`: it does not go there.
+    wire: Option<&'static str>,
 }
 
 /// A key of values of one type. What it is is where it is: a static is never anywhere else.
@@ -58,13 +67,36 @@ impl<T> TypedKey<T> {
     /// `id`: a zero. It is given because it cannot be made here in a constant in the models.
     pub(crate) const fn new(name: &'static str, id: AtomicUsize) -> Self {
         Self {
-            tag: Tag { id, name },
+            tag: Tag {
+                id,
+                name,
+                local: 0,
+                wire: None,
+            },
             type_of_values: PhantomData,
         }
     }
 
+    pub(crate) const fn local(mut self) -> Self {
+        self.tag.local = LOCAL;
+        self
+    }
+
+    pub(crate) const fn wire(mut self, name: &'static str) -> Self {
+        self.tag.wire = Some(name);
+        self
+    }
+
     pub(crate) const fn name(&self) -> &'static str {
         self.tag.name
+    }
+
+    pub(crate) const fn is_local(&self) -> bool {
+        self.tag.local != 0
+    }
+
+    pub(crate) const fn wire_name(&self) -> Option<&'static str> {
+        self.tag.wire
     }
 }
 
@@ -142,13 +174,14 @@ impl Values {
         let continued = self
             .node()
             // SAFETY: `self` has a chain count of it.
-            .map(|node| unsafe { ValueNode::at(node) }.before + 1)
-            .filter(|&before| before <= tuning::VALUES_MAX);
+            .map(|node| unsafe { ValueNode::at(node) }.before + ONE_BEFORE)
+            .filter(|&before| before < (tuning::VALUES_MAX + 1) * ONE_BEFORE);
         let (previous, before) = match continued {
             // SAFETY: `self` has one.
             Some(before) => (unsafe { self.0.acquire(1) }, before),
-            None => (Hold::NONE, 0),
+            None => (Hold::NONE, self.local()),
         };
+        let before = before | key.tag.local;
         let place = place.saturating_add(1);
         let node = Typed::allocate(previous, map, place, before, Some(&key.tag), value);
         // SAFETY: the node is new, and the map was made for this.
@@ -176,6 +209,42 @@ impl Values {
         // SAFETY: only `with` makes a node with this key, which as a static is the one key that was ever there and has
         // the one type `T`, for it is invariant; so the node is a `Typed<T>`, and lasts as long as `self`.
         Some(unsafe { &(*entry.cast::<Typed<T>>()).value })
+    }
+
+    /// These without what is local. Where nothing is, a clone, and to know it a bit that is on the newest node, which the
+    /// clone counts on anyhow. Else lock-free; one allocation, a step for each key that is visible.
+    #[inline]
+    pub(crate) fn without_local(&self) -> Self {
+        if self.local() == 0 {
+            self.clone()
+        } else {
+            self.leave_local()
+        }
+    }
+
+    /// LOCAL, if something on the path is; else 0.
+    #[inline]
+    fn local(&self) -> u32 {
+        // SAFETY: `self` has a chain count of it.
+        self.node()
+            .map_or(0, |node| unsafe { ValueNode::at(node) }.before & LOCAL)
+    }
+
+    #[cold]
+    fn leave_local(&self) -> Self {
+        let kept: Vec<_> = self
+            .table()
+            .iter()
+            // SAFETY: the entries last as long as `self`.
+            .filter(|&entry| !unsafe { ValueNode::is_local(entry) })
+            // SAFETY: as above.
+            .map(|entry| (unsafe { ValueNode::id(entry) }, entry))
+            .collect();
+        if kept.is_empty() {
+            return Self::NONE;
+        }
+        // SAFETY: as above; a table is sorted by id.
+        unsafe { flat(&kept, self.place()) }
     }
 
     /// The place and the name of the key of each set on the path, the newest first. Past [`tuning::VALUES_MAX`] sets, and of what
@@ -346,16 +415,33 @@ impl<'a> MergingValues<'a> {
         if let Some(one) = all().find(is_all) {
             return one.clone();
         }
-        let map = entries
-            .iter()
-            .fold(Map::EMPTY, |map, &(id, _)| map.with(id));
         let place = all().map(Values::place).max().unwrap_or(0);
-        let node = Typed::allocate(Hold::NONE, map, place, 0, None, ());
-        // SAFETY: the node is new, and the map was made for these; they last as long as what is borrowed.
-        unsafe {
-            ValueNode::table(node).fill(&entries);
-            ValueNode::hold_all(node);
-        }
-        Values(Hold::first(node))
+        // SAFETY: they last as long as what is borrowed.
+        unsafe { flat(&entries, place) }
     }
+}
+
+/// Values that are just these, sorted by id, one of each.
+///
+/// # Safety
+///
+/// The entries are kept meanwhile.
+unsafe fn flat(entries: &[(usize, *mut ValueNode)], place: u32) -> Values {
+    let map = entries
+        .iter()
+        .fold(Map::EMPTY, |map, &(id, _)| map.with(id));
+    // SAFETY: the caller's promise.
+    let is_local = |&(_, entry): &_| unsafe { ValueNode::is_local(entry) };
+    let before = if entries.iter().any(is_local) {
+        LOCAL
+    } else {
+        0
+    };
+    let node = Typed::allocate(Hold::NONE, map, place, before, None, ());
+    // SAFETY: the node is new, and the map was made for these; the caller keeps them.
+    unsafe {
+        ValueNode::table(node).fill(entries);
+        ValueNode::hold_all(node);
+    }
+    Values(Hold::first(node))
 }

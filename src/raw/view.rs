@@ -7,7 +7,10 @@ use super::entry::{Kind, ParentRef};
 use super::handle::Handle;
 use super::merge;
 use super::node::Node;
+use super::slot::Filled;
+use super::state::{CauseAt, End};
 use super::time::Time;
+use crate::error::Error;
 use std::marker::PhantomData;
 
 /// A background, or a node.
@@ -25,6 +28,18 @@ pub(crate) struct NodeView<'a> {
     kept: PhantomData<&'a Handle>,
 }
 
+/// Where the end of a node came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    /// The node that ended by itself.
+    pub(crate) node: NodeView<'a>,
+    pub(crate) end: End,
+    /// Contexts from the one that was asked up to that.
+    pub(crate) above: usize,
+    /// Of the nearest merged node on the way, which of its parents that was by.
+    pub(crate) by_parent: Option<usize>,
+}
+
 impl<'a> NodeView<'a> {
     /// # Safety
     ///
@@ -39,6 +54,58 @@ impl<'a> NodeView<'a> {
     fn get(&self) -> &'a Node {
         // SAFETY: kept, for `'a`.
         unsafe { Node::at(self.node) }
+    }
+
+    /// Tells it from others while it is kept.
+    pub(crate) fn address(&self) -> usize {
+        self.node.addr()
+    }
+
+    pub(crate) fn err(&self) -> Option<Error> {
+        self.get().state().load().err()
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.get().entry().kind()
+    }
+
+    /// Where in the source it was made; 0: that is not known.
+    pub(crate) fn site(&self) -> u16 {
+        self.get().entry().site().number()
+    }
+
+    /// Where its end came from; `None` while it has not ended. A step for each level, as `tree::cause`; allocates where one of
+    /// them is merged.
+    pub(crate) fn source(&self) -> Option<Source<'a>> {
+        let (mut node, mut above, mut by_parent) = (*self, 0, None);
+        loop {
+            let this = node.get();
+            let end = this.state().load().end()?;
+            let from = match end.cause_at {
+                CauseAt::Plain | CauseAt::Own => None,
+                // SAFETY: the node's registration keeps its parent, which has a node.
+                CauseAt::Inherited => unsafe { this.entry().parent().to_node() },
+                // SAFETY: it has handles or what is below it has: its undertaker has not come.
+                CauseAt::Slot => match unsafe { this.cause.get() }? {
+                    Filled::Given(_) => None,
+                    Filled::Via(parent) => Some(parent),
+                },
+            };
+            let Some(from) = from else {
+                return Some(Source {
+                    node,
+                    end,
+                    above,
+                    by_parent,
+                });
+            };
+            if node.is_merged() && by_parent.is_none() {
+                by_parent = node.parents().iter().position(|parent| parent.node == from);
+            }
+            above += usize::from(node.kind().is_context());
+            // SAFETY: the node keeps its parents, each of them the next.
+            node = unsafe { Self::new(from) };
+        }
     }
 
     /// Its place in the order of derivation.

@@ -197,13 +197,14 @@ impl Walk {
             if !entry.is_null() {
                 // SAFETY: it is on a closed list of this walk.
                 match unsafe { self.visit(entry) } {
-                    Some(child) => {
+                    // SAFETY: pinned by what we came through.
+                    Some(child) if !unsafe { is_let_go(child) } => {
                         list = ParentRef::Node(child);
                         // SAFETY: pinned by what we came through.
                         entry = unsafe { Node::at(child) }.branch.close();
                     }
                     // SAFETY: as above.
-                    None => entry = unsafe { Entry::at(entry) }.next(),
+                    _ => entry = unsafe { Entry::at(entry) }.next(),
                 }
                 continue;
             }
@@ -317,6 +318,17 @@ impl Walk {
             }
         }
     }
+}
+
+/// Whether it is a batch that has ended. What hangs on it was let go with it: it is held yet, and nobody has a context of it.
+///
+/// # Safety
+///
+/// The node is pinned.
+unsafe fn is_let_go(node: *mut Node) -> bool {
+    // SAFETY: the caller's promise.
+    let this = unsafe { Node::at(node) };
+    this.entry().kind() == Kind::Batch && !this.state().load().is_held()
 }
 
 /// How a merged node ends by a further parent that ended with `error`.

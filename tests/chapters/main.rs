@@ -18,3 +18,6 @@ mod ch17_channels;
 mod ch18_propagation;
 mod ch19_custom_contexts;
 mod ch20_cancellation_patterns;
+mod ch21_performance;
+mod ch22_debugging;
+mod ch24_anti_patterns;

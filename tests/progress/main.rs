@@ -50,6 +50,8 @@ mod light;
 mod local;
 #[path = "../../src/monitor.rs"]
 mod monitor;
+#[path = "../../src/origin.rs"]
+mod origin;
 #[path = "../../src/pool.rs"]
 mod pool;
 #[path = "../../src/raw/mod.rs"]

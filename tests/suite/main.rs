@@ -15,6 +15,7 @@ mod merge;
 #[cfg(feature = "mio")]
 mod mio;
 mod model;
+mod origin;
 mod races;
 mod run;
 mod sleeps;

@@ -622,6 +622,76 @@ fn what_is_left_without_cancel_keeps_the_values() {
     assert_eq!(child.value(&NUMBER), Some(&1));
 }
 
+static LOCAL: Key<usize> = Key::new("local").local();
+static LOCAL_COUNTED: Key<Counted> = Key::new("local and counted").local();
+
+#[test]
+fn a_local_value_stays_behind_and_all_others_go_along() {
+    let ctx = Context::background()
+        .with_value(&NUMBER, 1)
+        .with_value(&LOCAL, 2)
+        .with_value(&TEXT, "three")
+        .with_value(&LOCAL, 4);
+    let free = ctx.without_cancel();
+    assert_eq!((ctx.value(&LOCAL), free.value(&LOCAL)), (Some(&4), None));
+    assert_eq!(
+        (free.value(&NUMBER), free.value(&TEXT)),
+        (Some(&1), Some(&"three"))
+    );
+    assert_eq!(
+        free.to_string(),
+        "context.Background.WithValue(number).WithValue(text)"
+    );
+    let anew = free.with_value(&LOCAL, 5);
+    assert_eq!(anew.value(&LOCAL), Some(&5));
+    assert_eq!(anew.without_cancel().value(&LOCAL), None);
+    assert_eq!(free.without_cancel().value(&NUMBER), Some(&1));
+
+    let alone = Context::background().with_value(&LOCAL, 6).without_cancel();
+    assert_eq!(alone.to_string(), "context.Background");
+}
+
+#[test]
+fn a_local_value_stays_behind_where_it_was_merged_or_set_long_ago() {
+    let local = Context::background().with_value(&LOCAL, 1);
+    let other = Context::background().with_value(&NUMBER, 2);
+    let (merged, _guard) = Context::merge([&local, &other]);
+    assert_eq!(merged.value(&LOCAL), Some(&1));
+    let free = merged.without_cancel();
+    assert_eq!((free.value(&LOCAL), free.value(&NUMBER)), (None, Some(&2)));
+
+    let mut ctx = local;
+    for number in 0..100 {
+        ctx = ctx.with_value(&NUMBER, number);
+        assert_eq!(ctx.value(&LOCAL), Some(&1));
+        let free = ctx.without_cancel();
+        assert_eq!(free.value(&LOCAL), None, "after {number} sets");
+        assert_eq!(free.value(&NUMBER), Some(&number));
+    }
+}
+
+#[test]
+fn a_local_value_goes_with_its_request_and_not_with_what_outlives_that() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let ctx = Context::background()
+        .with_value(&COUNTED, Counted::new(&count))
+        .with_value(&LOCAL_COUNTED, Counted::new(&count))
+        .with_value(&TEXT, "x");
+    let free = ctx.without_cancel();
+    assert_eq!(live(&count), 2);
+    drop(ctx);
+    assert_eq!(live(&count), 1, "the local one went");
+    assert!(free.value(&COUNTED).is_some());
+    drop(free);
+    assert_eq!(live(&count), 0);
+}
+
+#[test]
+#[should_panic(expected = "is a token")]
+fn a_key_that_is_made_while_the_program_runs_refuses_a_wire_name_that_is_no_token() {
+    let _ = Key::<u8>::new("tenant").wire("tenant: id");
+}
+
 #[test]
 fn names_are_printed_in_the_order_of_derivation() {
     let a = Context::background().with_value(&NUMBER, 1);

@@ -21,7 +21,7 @@ pub(crate) struct ValueNode {
     map: Map,
     /// One more than the larger place of what it was derived from; saturates.
     pub(super) place: u32,
-    /// Nodes before it on its path.
+    /// Nodes before it on its path, each as ONE_BEFORE; and LOCAL, if one of them or itself is of a local key.
     pub(super) before: u32,
     alive: Alive,
     /// `None`: a merge. Beside the value, for they are looked at together.
@@ -223,6 +223,18 @@ impl ValueNode {
     pub(super) unsafe fn id(node: *mut Self) -> usize {
         // SAFETY: the caller's promise.
         unsafe { Self::at(node) }.key.map_or(0, Tag::id)
+    }
+
+    /// Whether a node in a map is of a key that is local.
+    ///
+    /// # Safety
+    ///
+    /// As [`at`](Self::at).
+    pub(super) unsafe fn is_local(node: *mut Self) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { Self::at(node) }
+            .key
+            .is_some_and(|key| key.local != 0)
     }
 
     /// Makes a flat node a holder of what its map names.
