@@ -175,6 +175,8 @@ pub use engine::{Driver, Engine, EngineBuilder, ManualClock};
 pub use error::{EngineStopped, Error};
 #[cfg(feature = "http")]
 pub use integrations::propagate;
+#[cfg(feature = "tonic")]
+pub use integrations::tonic;
 pub use key::Key;
 pub use light::Light;
 pub use pool::{Pool, Stock};

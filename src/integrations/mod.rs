@@ -4,3 +4,5 @@
 
 #[cfg(feature = "http")]
 pub mod propagate;
+#[cfg(feature = "tonic")]
+pub mod tonic;
