@@ -143,7 +143,10 @@ fn nothing_in_a_context_adds_a_header_or_ends_one() {
     assert_eq!(names, ["baggage", "x-context-baggage"]);
     for value in map.values() {
         assert!(
-            value.as_bytes().iter().all(|byte| matches!(byte, b' '..=b'~')),
+            value
+                .as_bytes()
+                .iter()
+                .all(|byte| matches!(byte, b' '..=b'~')),
             "{value:?}"
         );
     }
