@@ -1,28 +1,42 @@
-//! The example `two_services`, as it is run: two processes and their counters.
+//! The example `two_services` in two processes: this one is the caller, and starts itself as the callee.
 
-use std::path::PathBuf;
-use std::process::Command;
+#[expect(
+    dead_code,
+    reason = "its main: the callee here is a test of this program"
+)]
+#[path = "../examples/two_services/main.rs"]
+mod two_services;
 
-/// Examples stand beside the folder that tests are in, and are built before them.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    let profile = test
-        .ancestors()
-        .nth(2)
-        .expect("it is in deps/ of a profile");
-    profile.join("examples").join("two_services")
+use std::env;
+use tokio::process::Command;
+use two_services::callee;
+use two_services::caller::{self, Counted};
+
+const CALLEE: &str = "RIPCORD_TWO_SERVICES_CALLEE";
+
+/// Does nothing but where the test below has started it.
+#[tokio::test]
+async fn the_callee_itself() {
+    if env::var_os(CALLEE).is_some() {
+        callee::serve()
+            .await
+            .expect("it serves until its input ends");
+    }
 }
 
-#[test]
-fn who_gives_up_stops_the_callees_work_in_another_process() {
-    let output = Command::new(program())
-        .arg("10")
-        .output()
-        .expect("the example is built");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
-        "caller: 10 called, 5 answered, 5 given up\ncallee: 10 begun, 5 finished, 5 stopped\n"
-    );
+#[tokio::test]
+async fn who_gives_up_stops_the_callees_work_in_another_process() {
+    let mut callee = Command::new(env::current_exe().expect("this program has a path"));
+    callee
+        .args(["--exact", "the_callee_itself", "--nocapture"])
+        .env(CALLEE, "1");
+    let counted = caller::run(10, callee).await.expect("the calls go through");
+    let all = Counted {
+        answered: 5,
+        given_up: 5,
+        begun: 10,
+        finished: 5,
+        stopped: 5,
+    };
+    assert_eq!(counted, all);
 }

@@ -1,6 +1,6 @@
 //! The callee: works for each call on a thread, and counts what becomes of that.
 
-use crate::wire::{Answer, Ask, Work, WorkServer};
+use super::wire::{Answer, Ask, Work, WorkServer};
 use ripcord::tonic::{RequestExt, ServerLayer};
 use ripcord::{Context, Error};
 use std::sync::Arc;
@@ -10,6 +10,9 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::codegen::BoxStream;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
+
+/// What is before the address, on the output.
+pub const LISTENING: &str = "listening on ";
 
 /// What became of the work.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,7 +29,7 @@ struct Callee {
 /// Serves until its input ends, as it does when the caller is gone. Says on its output where.
 pub async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("{}", listener.local_addr()?);
+    println!("{LISTENING}{}", listener.local_addr()?);
     let (running, stop) = Context::background().with_cancel();
     let callee = Callee {
         counts: Arc::new(watch::Sender::new(Counts::default())),

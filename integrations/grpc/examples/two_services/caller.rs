@@ -1,6 +1,7 @@
 //! The caller: starts the callee, makes its calls, gives half of them up, and compares what was counted.
 
-use crate::wire::{Ask, WorkClient};
+use super::callee::LISTENING;
+use super::wire::{Ask, WorkClient};
 use ripcord::tonic::{ClientLayer, ClientService, RequestExt, error};
 use ripcord::{Cause, Context, Error};
 use std::process::Stdio;
@@ -12,44 +13,61 @@ use tonic::{Request, Status};
 
 type Client = WorkClient<ClientService<Channel>>;
 
-/// Whether the two sides counted the same.
-pub async fn run(calls: u64) -> Result<bool, Box<dyn std::error::Error>> {
-    let mut callee = Command::new(std::env::current_exe()?)
-        .arg("--callee")
+/// What the caller saw of its calls, and what the callee counted.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Counted {
+    pub answered: u64,
+    pub given_up: u64,
+    pub begun: u64,
+    pub finished: u64,
+    pub stopped: u64,
+}
+
+/// Makes so many calls to the process that `callee` starts.
+pub async fn run(calls: u64, mut callee: Command) -> Result<Counted, Box<dyn std::error::Error>> {
+    let mut callee = callee
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
-    let output = callee.stdout.take().ok_or("the callee has an output")?;
-    let mut address = String::new();
-    BufReader::new(output).read_line(&mut address).await?;
+    let mut output =
+        BufReader::new(callee.stdout.take().ok_or("the callee has no output")?).lines();
+    let address = loop {
+        let line = output.next_line().await?.ok_or("the callee has ended")?;
+        if let Some((_, address)) = line.split_once(LISTENING) {
+            break address.to_owned();
+        }
+    };
 
     // All that this program does is to be over in a minute.
     let (ctx, _guard) = Context::background().with_timeout(Duration::from_secs(60));
-    let endpoint = Endpoint::from_shared(format!("http://{}", address.trim()))?;
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
     let channel = ctx.run(endpoint.connect()).await??;
     let mut client = Client::new(ClientLayer::new(&ctx).layer(channel));
 
-    let (mut answered, mut gave_up) = (0, 0);
+    let (mut answered, mut given_up) = (0, 0);
     for call in 0..calls {
         if call % 2 == 0 {
             wait_for_the_end(&mut client, &ctx).await?;
             answered += 1;
         } else {
             give_up(&mut client, &ctx).await?;
-            gave_up += 1;
+            given_up += 1;
         }
     }
     let counts = client.ask(Request::new(Ask { steps: calls })).await?;
     let [begun, finished, stopped] = counts.numbers[..] else {
         return Err("the callee has three counters".into());
     };
-    println!("caller: {calls} called, {answered} answered, {gave_up} given up");
-    println!("callee: {begun} begun, {finished} finished, {stopped} stopped");
-
-    drop(callee.stdin.take()); // the callee goes when its input ends
+    drop(callee.stdin.take()); // it goes when its input ends
     callee.wait().await?;
-    Ok((begun, finished, stopped) == (calls, answered, gave_up))
+    Ok(Counted {
+        answered,
+        given_up,
+        begun,
+        finished,
+        stopped,
+    })
 }
 
 async fn wait_for_the_end(client: &mut Client, ctx: &Context) -> Result<(), Status> {

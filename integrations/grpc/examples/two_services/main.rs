@@ -7,28 +7,47 @@
 //!
 //! Run it with `cargo run --example two_services`, or `-- CALLS`.
 
-mod callee;
-mod caller;
+pub mod callee;
+pub mod caller;
 mod wire;
 
+use caller::Counted;
+use std::error::Error;
 use std::process::ExitCode;
+use tokio::process::Command;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let argument = std::env::args().nth(1);
-    let done = match argument.as_deref() {
-        Some("--callee") => callee::serve().await.map(|()| true),
-        calls => match calls.map_or(Ok(20), str::parse) {
-            Ok(calls) => caller::run(calls).await,
-            Err(_) => Err("usage: two_services [CALLS]".into()),
-        },
+    let result = match argument.as_deref() {
+        Some("--callee") => callee::serve().await,
+        calls => call(calls.unwrap_or("20")).await,
     };
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
+}
+
+async fn call(calls: &str) -> Result<(), Box<dyn Error>> {
+    let calls = calls.parse().map_err(|_| "usage: two_services [CALLS]")?;
+    let mut callee = Command::new(std::env::current_exe()?);
+    callee.arg("--callee");
+    let counted = caller::run(calls, callee).await?;
+    let Counted {
+        answered,
+        given_up,
+        begun,
+        finished,
+        stopped,
+    } = counted;
+    println!("caller: {calls} called, {answered} answered, {given_up} given up");
+    println!("callee: {begun} begun, {finished} finished, {stopped} stopped");
+    if (begun, finished, stopped) != (calls, answered, given_up) {
+        return Err("the two sides differ".into());
+    }
+    Ok(())
 }
