@@ -211,6 +211,10 @@ pub use context::Context;
 pub use done::Done;
 pub use engine::{Driver, Engine, EngineBuilder, ManualClock};
 pub use error::{EngineStopped, Error};
+#[cfg(feature = "http")]
+pub use integrations::propagate;
+#[cfg(feature = "tonic")]
+pub use integrations::tonic;
 pub use key::Key;
 pub use light::Light;
 pub use origin::{ContextKind, EndKind, Origin};
