@@ -173,6 +173,14 @@ pub use context::Context;
 pub use done::Done;
 pub use engine::{Driver, Engine, EngineBuilder, ManualClock};
 pub use error::{EngineStopped, Error};
+#[cfg(feature = "futures")]
+pub use integrations::futures;
+#[cfg(feature = "opentelemetry")]
+pub use integrations::opentelemetry;
+#[cfg(feature = "tokio")]
+pub use integrations::tokio;
+#[cfg(feature = "tracing")]
+pub use integrations::tracing;
 pub use key::Key;
 pub use light::Light;
 pub use pool::{Pool, Stock};
