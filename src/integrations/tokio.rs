@@ -8,7 +8,8 @@
 //! token costs another, for the future that waits on it. The guard holds the waiter: it is gone when the guard is.
 //!
 //! A token's cancel runs our waker, so it runs all that a context's cancel does, and the other way round. Of what follows
-//! what no circle can be made, for each is new when it starts to follow.
+//! what no circle can be made, for each is new when it starts to follow. But a chain of one behind the other behind the
+//! other, thousands long, is as deep on the stack of who cancels: derive contexts from contexts, and tokens from tokens.
 //!
 //! [`CancellationToken`]: https://docs.rs/tokio-util/0.7/tokio_util/sync/struct.CancellationToken.html
 //!
@@ -57,8 +58,9 @@ pub trait ContextExt: Sealed {
     /// A child that is also done, with [`TokenCanceled`] as cause, when `token` is cancelled; and the guard that cancels it,
     /// and ends the following, when it is dropped. A token that is cancelled already gives a child that is done.
     ///
-    /// No task and no runtime: the token calls a waker of ours, inside its `cancel`, and when that returns the child and all
-    /// derived from it are done. Takes tokio-util's locks, so it may block where those do; allocates twice.
+    /// No task and no runtime: the token calls a waker of ours, inside its `cancel`. When the call that cancelled the token
+    /// returns, the child and all derived from it are done. Takes tokio-util's locks, so it may block where those do;
+    /// allocates twice.
     ///
     /// ```
     /// use ripcord::tokio::ContextExt;
@@ -76,8 +78,8 @@ pub trait ContextExt: Sealed {
     /// A token that is cancelled when this context is done, however it ends; and the guard that cancels the token when it is
     /// dropped. Under a context that is done it is cancelled already. The context is not affected by the token.
     ///
-    /// When the context's `cancel` returns the token is cancelled: it happens inside, and may block on tokio-util's locks
-    /// there. Lock-free but for those; allocates for the token and for our waker.
+    /// When the call that ended the context returns, the token is cancelled: it happens inside, and may block on tokio-util's
+    /// locks there. Lock-free but for those; allocates for the token and for our waker.
     ///
     /// ```
     /// use ripcord::Context;

@@ -1,0 +1,2 @@
+#[path = "../../examples/14_tracing.rs"]
+mod example;
