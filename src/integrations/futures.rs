@@ -17,7 +17,7 @@
 //! use ripcord::futures::StreamExt as _;
 //! use ripcord::{Context, Error};
 //!
-//! # futures_executor(async {
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let (ctx, guard) = Context::background().with_cancel();
 //! let mut ticks = stream::repeat(7).under(&ctx);
 //! assert_eq!(ticks.next().await, Some(Ok(7)));
@@ -25,9 +25,6 @@
 //! assert_eq!(ticks.next().await, Some(Err(Error::Canceled)));
 //! assert_eq!(ticks.next().await, None);
 //! # });
-//! # fn futures_executor(future: impl Future<Output = ()>) {
-//! #     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future);
-//! # }
 //! ```
 
 use crate::context::Context;

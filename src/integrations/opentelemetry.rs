@@ -64,7 +64,21 @@ pub trait ContextExt: Sealed {
     #[must_use = "it derives a context, and changes none"]
     fn with_otel(&self, otel: OtelContext) -> Context;
 
-    /// As [`with_otel`](Self::with_otel), with this thread's current one.
+    /// As [`with_otel`](Self::with_otel), with this thread's current one: where code that knows only OpenTelemetry's calls
+    /// code that has ours.
+    ///
+    /// ```
+    /// use opentelemetry::baggage::BaggageExt;
+    /// use opentelemetry::KeyValue;
+    /// use ripcord::Context;
+    /// use ripcord::opentelemetry::ContextExt;
+    ///
+    /// let _current = opentelemetry::Context::new()
+    ///     .with_baggage([KeyValue::new("tenant", "7")])
+    ///     .attach();
+    /// let request = Context::background().with_current_otel();
+    /// assert!(request.otel().baggage().get("tenant").is_some());
+    /// ```
     #[must_use = "it derives a context, and changes none"]
     fn with_current_otel(&self) -> Context {
         self.with_otel(OtelContext::current())
@@ -94,13 +108,13 @@ pub trait ContextExt: Sealed {
     /// OpenTelemetry's context, with this one in it, to be attached to a thread, put around a future (OpenTelemetry's
     /// `FutureExt::with_context`) or handed to a propagator. Without one an empty one. Wait-free; allocates for its map.
     ///
-    /// It is a handle on this context.
+    /// It is a handle on this context. The [module](self) has an example.
     #[must_use]
     fn otel(&self) -> OtelContext;
 
     /// A span named `name`, started as a child of this context's, or of none: a thread's current one is not asked. And the
     /// same position with it, and the guard that ends it. What it costs is the tracer's, and that of
-    /// [`with_otel`](Self::with_otel).
+    /// [`with_otel`](Self::with_otel). The [module](self) has an example.
     fn start_span<T>(&self, tracer: &T, name: impl Into<Cow<'static, str>>) -> (Context, SpanGuard)
     where
         T: Tracer,
@@ -127,16 +141,24 @@ pub trait ContextExt: Sealed {
         T::Span: Send + Sync + 'static;
 
     /// Which span it is under; `None` for none, or for one that is not valid. Allocates only for a trace state.
+    /// [`trace_id`](Self::trace_id) and [`span_id`](Self::span_id) are its two ids, for a log line or a header.
+    ///
+    /// ```
+    /// use ripcord::Context;
+    /// use ripcord::opentelemetry::ContextExt;
+    ///
+    /// assert_eq!(Context::background().span_context(), None);
+    /// ```
     #[must_use]
     fn span_context(&self) -> Option<SpanContext>;
 
-    /// The id of its trace, 128 bits. Wait-free.
+    /// The id of its trace, 128 bits. Costs what [`span_context`](Self::span_context) does.
     #[must_use]
     fn trace_id(&self) -> Option<TraceId> {
         self.span_context().map(|span| span.trace_id())
     }
 
-    /// The id of its span, 64 bits. Wait-free.
+    /// The id of its span, 64 bits. Costs what [`span_context`](Self::span_context) does.
     #[must_use]
     fn span_id(&self) -> Option<SpanId> {
         self.span_context().map(|span| span.span_id())
@@ -150,7 +172,8 @@ mod sealed {
 use sealed::Sealed;
 
 /// The context that OpenTelemetry's carries, if it came from [`otel`](ContextExt::otel): another handle on it. For code that is
-/// given nothing but the thread's current one, and wants to know whether it is still wanted. Wait-free.
+/// given nothing but the thread's current one, and wants to know whether it is still wanted. Wait-free. The
+/// [module](self) has an example.
 #[must_use]
 pub fn from_otel(otel: &OtelContext) -> Option<Context> {
     otel.get::<Carried>()?.0.clone()
@@ -183,7 +206,6 @@ impl ContextExt for Context {
         let span = tracer.build_with_context(builder, &parent);
         let ctx = self.with_otel(parent.with_span(span));
         let guard = SpanGuard {
-            // Sees the span and all above it, so there is one to end.
             ctx: ctx.clone(),
             otel: plain(&ctx),
             started: Instant::now(),

@@ -39,7 +39,8 @@ static SPAN: Key<Span> = Key::new("span");
 /// What a [`Context`] can do with spans.
 pub trait ContextExt: Sealed {
     /// The same position with this span, for it and all that is derived from it. [`with_value`](Context::with_value) says
-    /// what it costs. A span is closed when the last that keeps it goes: here, with the last context that can see it.
+    /// what it costs. A span is closed when the last that keeps it goes: here, with the last context that can see it. The
+    /// [module](self) has an example.
     #[must_use = "it derives a context, and changes none"]
     fn with_span(&self, span: Span) -> Context;
 
@@ -57,7 +58,16 @@ pub trait ContextExt: Sealed {
     fn span(&self) -> Option<&Span>;
 
     /// The id of its span; `None` without one, or where no subscriber wants that span. As a parent it is given by
-    /// `parent: &ctx` already. Wait-free; the subscriber counts a handle more, and what that costs is its own.
+    /// `parent: &ctx` already. Wait-free; allocates nothing.
+    ///
+    /// ```
+    /// use ripcord::Context;
+    /// use ripcord::tracing::ContextExt;
+    ///
+    /// let request = Context::background().with_span(tracing::info_span!("request"));
+    /// let step = tracing::info_span!("step");
+    /// step.follows_from(request.span_id()); // caused by it, and not a part of it
+    /// ```
     fn span_id(&self) -> Option<Id>;
 
     /// Calls `f` in the span, on this thread, and gives back what it does; without a span it only calls it. Wait-free
@@ -69,6 +79,15 @@ pub trait ContextExt: Sealed {
     /// # Panics
     ///
     /// If `f` does.
+    ///
+    /// ```
+    /// use ripcord::Context;
+    /// use ripcord::tracing::ContextExt;
+    ///
+    /// let ctx = Context::background().with_span(tracing::info_span!("request"));
+    /// let rows = std::thread::spawn(move || ctx.in_span(|| 3)).join().unwrap();
+    /// assert_eq!(rows, 3);
+    /// ```
     fn in_span<T>(&self, f: impl FnOnce() -> T) -> T;
 
     /// [`run`](Context::run), with each poll of the future, and its drop, in the span.

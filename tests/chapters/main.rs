@@ -7,3 +7,4 @@ mod ch04_deadline;
 mod ch05_values;
 mod ch06_hierarchy;
 mod ch16_testing;
+mod ch23_best_practices;

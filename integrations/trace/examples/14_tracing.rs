@@ -1,6 +1,6 @@
 //! A request goes through four functions, the last of them on a thread of the database's. Each has a span, which is a value
-//! of the context it is given; what is derived is below it, whoever works on it. A subscriber prints the spans as a tree,
-//! and, where the context ended before the work did, how, and how long after its start.
+//! of the context it is given; what is derived is below it, whoever works on it. A subscriber prints the spans as a tree;
+//! and where a context ended before the work did, how, why, and after how long.
 //!
 //! Run with `cargo run --example 14_tracing`.
 
@@ -11,7 +11,6 @@ use std::fmt;
 use std::io;
 use std::thread;
 use std::time::Duration;
-use tracing::field::Empty;
 use tracing::{Dispatch, dispatcher, info, info_span, warn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -21,7 +20,7 @@ pub fn main() {
     let tree = tree_to(io::stdout);
     let database = Database::open(&tree);
     dispatcher::with_default(&tree, || {
-        for user in ["ada", "mallory", "grace"] {
+        for user in ["ada", "grace", "mallory"] {
             let (request, _guard) = Context::background().with_timeout(Duration::from_millis(100));
             match process_request(&request, &database, user) {
                 Ok(profile) => println!("--- {profile:?}"),
@@ -40,7 +39,6 @@ where
         .with_ansi(false)
         .with_indent_lines(true)
         .with_bracketed_fields(true)
-        .with_thread_names(true)
         .with_writer(writer);
     Dispatch::new(tracing_subscriber::registry().with(tree))
 }
@@ -58,18 +56,14 @@ pub enum Failure {
     Ended(Error),
 }
 
-/// The first: the whole of the request. What its context ended by is an event in its span, unless it was answered in time.
+/// The first: the whole of the request.
 pub fn process_request(ctx: &Context, database: &Database, user: &str) -> Result<Profile, Failure> {
-    let ctx = ctx.with_span(info_span!(parent: ctx, "process_request", user, result = Empty));
-    let end = ctx.trace_end();
+    let ctx = ctx.with_span(info_span!(parent: ctx, "process_request", user));
     let result = authenticate(&ctx, user).and_then(|()| fetch_profile(&ctx, database, user));
-    let outcome = match &result {
-        Ok(_) => "success".to_owned(),
-        Err(failure) => failure.to_string(),
-    };
-    ctx.span().map(|span| span.record("result", outcome));
-    ctx.in_span(|| info!("answered"));
-    end.stop();
+    ctx.in_span(|| match &result {
+        Ok(_) => info!("answered"),
+        Err(failure) => warn!(%failure, "not answered"),
+    });
     result
 }
 
@@ -86,12 +80,16 @@ fn authenticate(ctx: &Context, user: &str) -> Result<(), Failure> {
     })
 }
 
-/// The third has a share of the time that is left, and a span that the fourth is below.
+/// The third has a share of the time that is left, and a span that the fourth is below. How its context ended is an event
+/// there, unless the answer came first.
 fn fetch_profile(ctx: &Context, database: &Database, user: &str) -> Result<Profile, Failure> {
     let share = ctx.remaining().map_or(Duration::MAX, |left| left / 2);
     let (ctx, _guard) = ctx.with_timeout(share);
     let ctx = ctx.with_span(info_span!(parent: &ctx, "fetch_profile", service = "users"));
-    database.query(&ctx, user)
+    let end = ctx.trace_end();
+    let profile = database.query(&ctx, user);
+    end.stop();
+    profile
 }
 
 /// A table that one thread owns. Who asks gives the context along with the question.
