@@ -39,6 +39,7 @@ use ::opentelemetry::trace::{
 use ::opentelemetry::{Context as OtelContext, KeyValue};
 use std::borrow::Cow;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 static OTEL: Key<OtelContext> = Key::new("otel");
@@ -207,7 +208,7 @@ impl ContextExt for Context {
         let ctx = self.with_otel(parent.with_span(span));
         let guard = SpanGuard {
             ctx: ctx.clone(),
-            otel: plain(&ctx),
+            otel: AssertUnwindSafe(plain(&ctx)),
             started: Instant::now(),
         };
         (ctx, guard)
@@ -232,7 +233,8 @@ fn plain(ctx: &Context) -> OtelContext {
 #[must_use = "dropping the guard ends the span; bind it to a name"]
 pub struct SpanGuard {
     ctx: Context,
-    otel: OtelContext,
+    /// A span is behind a lock of OpenTelemetry's, which a panic poisons: it takes nothing more then, and no half.
+    otel: AssertUnwindSafe<OtelContext>,
     started: Instant,
 }
 

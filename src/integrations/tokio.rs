@@ -35,6 +35,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::ops::Deref;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Wake, Waker};
@@ -121,7 +122,7 @@ impl ContextExt for Context {
         (
             ctx,
             FollowGuard {
-                waiting,
+                waiting: AssertUnwindSafe(waiting),
                 guard,
                 ctx: keep,
             },
@@ -174,8 +175,9 @@ impl Wake for CancelToken {
 /// It keeps its context, with the values. Dropping it takes tokio-util's locks.
 #[must_use = "dropping the guard cancels its context; bind it to a name, or `disarm` it"]
 pub struct FollowGuard {
-    /// First: nobody is told of a cancel that comes while the context is being cancelled anyway.
-    waiting: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// First: nobody is told of a cancel that comes while the context is being cancelled anyway. It is not polled again, so
+    /// there is nothing in it that a panic could leave half-done.
+    waiting: AssertUnwindSafe<Option<Pin<Box<WaitForCancellationFutureOwned>>>>,
     guard: CancelGuard,
     ctx: Context,
 }
@@ -198,7 +200,7 @@ impl FollowGuard {
     /// handle.cancel(); // too late, and no harm
     /// ```
     pub fn disarm(self) -> CancelHandle {
-        if let Some(waiting) = self.waiting {
+        if let Some(waiting) = self.waiting.0 {
             drop(self.ctx.after_func(move || drop(waiting)));
         }
         self.guard.disarm()

@@ -1,6 +1,6 @@
 //! Nothing is left of tokens and contexts that followed each other, on whichever side one goes first.
 
-use super::{LIVE_ANYWHERE, counted, live, scaled};
+use super::{LIVE_ANYWHERE, counted, live, scaled, steady};
 use super::{SLACK, WARM_UP, assert_nothing_hangs_on, assert_within, assert_within_anywhere};
 use ripcord::Context;
 use ripcord::tokio::ContextExt;
@@ -79,5 +79,16 @@ fn what_was_disarmed_is_gone_when_it_has_ended() {
         (0..scaled(100_000)).for_each(request);
         assert_within_anywhere(SLACK, before);
         assert_nothing_hangs_on(&root);
+    });
+}
+
+#[test]
+fn following_takes_two_allocations_on_either_side() {
+    counted(|| {
+        let token = CancellationToken::new();
+        let (root, _guard) = Context::background().with_cancel();
+        let follow = steady(|| drop(root.with_token(&token)));
+        let lead = steady(|| drop(root.child_token()));
+        assert_eq!((follow, lead), (2_000, 2_000));
     });
 }

@@ -57,6 +57,21 @@ impl Wake for Wakes {
     }
 }
 
+#[test]
+fn every_type_goes_to_any_thread_and_through_any_panic() {
+    use std::panic::{RefUnwindSafe, UnwindSafe};
+    fn goes_anywhere<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + 'static>() {}
+    type Stream = futures_util::stream::Empty<Result<u8, ripcord::Error>>;
+    goes_anywhere::<ripcord::tokio::FollowGuard>();
+    goes_anywhere::<ripcord::tokio::TokenGuard>();
+    goes_anywhere::<ripcord::tokio::TokenCanceled>();
+    goes_anywhere::<ripcord::opentelemetry::SpanGuard>();
+    goes_anywhere::<ripcord::futures::Under<Stream>>();
+    goes_anywhere::<ripcord::futures::TryUnder<Stream>>();
+    goes_anywhere::<ripcord::futures::TakeUntilDone<Stream>>();
+    goes_anywhere::<ripcord::futures::TryRun<std::future::Ready<()>>>();
+}
+
 /// Runs a test's future to its end.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build();

@@ -255,3 +255,30 @@ fn a_span_left_to_the_last_context_ends_with_it() {
     drop(below);
     assert_eq!(sdk.exported().len(), 1);
 }
+
+/// Of both features at once: tracing's spans go with the context, the bridge makes OpenTelemetry's of them, and what knows
+/// only those is below them.
+#[test]
+fn spans_of_tracing_are_exported_below_each_other_and_above_ours() {
+    use ripcord::tracing::ContextExt as _;
+    use tracing::{dispatcher, info_span};
+    use tracing_opentelemetry::OpenTelemetrySpanExt;
+    use tracing_subscriber::layer::SubscriberExt;
+
+    let sdk = sdk();
+    let bridge = tracing_opentelemetry::layer().with_tracer(sdk.tracer.clone());
+    let subscriber = tracing::Dispatch::new(tracing_subscriber::registry().with(bridge));
+    dispatcher::with_default(&subscriber, || {
+        let request = Context::background().with_span(info_span!("request"));
+        let query = request.with_span(info_span!(parent: &request, "query"));
+        let otel = query.span().unwrap().context();
+        let query = query.with_otel(otel);
+        thread::scope(|scope| {
+            scope.spawn(|| drop(query.start_span(&sdk.tracer, "row")));
+        });
+    });
+    let [row, query, request] = ["row", "query", "request"].map(|name| sdk.span(name));
+    assert_eq!(row.parent_span_id, query.span_context.span_id());
+    assert_eq!(query.parent_span_id, request.span_context.span_id());
+    assert_eq!(row.span_context.trace_id(), request.span_context.trace_id());
+}
