@@ -57,7 +57,7 @@ pub trait ContextExt: Sealed {
     /// ```
     fn span(&self) -> Option<&Span>;
 
-    /// The id of its span; `None` without one, or where no subscriber wants that span. As a parent it is given by
+    /// The id of its span; `None` without one, or where that span is disabled. As a parent it is given by
     /// `parent: &ctx` already. Wait-free; allocates nothing.
     ///
     /// ```
