@@ -215,6 +215,14 @@ pub use error::{EngineStopped, Error};
 pub use integrations::propagate;
 #[cfg(feature = "tonic")]
 pub use integrations::tonic;
+#[cfg(feature = "futures")]
+pub use integrations::futures;
+#[cfg(feature = "opentelemetry")]
+pub use integrations::opentelemetry;
+#[cfg(feature = "tokio")]
+pub use integrations::tokio;
+#[cfg(feature = "tracing")]
+pub use integrations::tracing;
 pub use key::Key;
 pub use light::Light;
 pub use origin::{ContextKind, EndKind, Origin};

@@ -6,3 +6,11 @@
 pub mod propagate;
 #[cfg(feature = "tonic")]
 pub mod tonic;
+#[cfg(feature = "futures")]
+pub mod futures;
+#[cfg(feature = "opentelemetry")]
+pub mod opentelemetry;
+#[cfg(feature = "tokio")]
+pub mod tokio;
+#[cfg(feature = "tracing")]
+pub mod tracing;

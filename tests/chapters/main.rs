@@ -20,4 +20,5 @@ mod ch19_custom_contexts;
 mod ch20_cancellation_patterns;
 mod ch21_performance;
 mod ch22_debugging;
+mod ch23_best_practices;
 mod ch24_anti_patterns;

@@ -1,6 +1,8 @@
 //! Memory, counted by the allocator itself: nothing is left of what is gone, and a steady state allocates nothing.
 
 mod counting;
+#[cfg(feature = "tokio")]
+mod tokens;
 
 use counting::Counting;
 use ripcord::{CancelGuard, Context, Engine, Error, Key, Pool};
