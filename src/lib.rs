@@ -173,6 +173,8 @@ pub use context::Context;
 pub use done::Done;
 pub use engine::{Driver, Engine, EngineBuilder, ManualClock};
 pub use error::{EngineStopped, Error};
+#[cfg(feature = "tokio-postgres")]
+pub use integrations::postgres;
 #[cfg(feature = "rusqlite")]
 pub use integrations::rusqlite;
 pub use key::Key;

@@ -2,5 +2,7 @@
 //!
 //! Above the facade and the patterns: nothing here that a caller could not write, and no unsafe code.
 
+#[cfg(feature = "tokio-postgres")]
+pub mod postgres;
 #[cfg(feature = "rusqlite")]
 pub mod rusqlite;
