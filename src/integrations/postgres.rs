@@ -1,6 +1,6 @@
 //! PostgreSQL under a context, by tokio-postgres. Feature `tokio-postgres`.
 //!
-//! [`under`](UnderContext::under) puts the next call on a [`Client`] under a context: a statement, a transaction, or
+//! [`under`](UnderContext::under) puts the next call on a [`Client`][theirs] under a context: a statement, a transaction, or
 //! [anything else](Under::run). When the context is done the server is asked to cancel what it runs for that connection, by a
 //! connection of its own as the protocol has it (<https://www.postgresql.org/docs/current/protocol-flow.html>, "Canceling
 //! Requests in Progress"), and the call returns when it knows what became of it. So the connection can be used on: see [`Under`].
@@ -24,6 +24,8 @@
 //!     tx.commit().await // dropped before: rolled back
 //! }
 //! ```
+//!
+//! [theirs]: https://docs.rs/tokio-postgres/0.7/tokio_postgres/struct.Client.html
 
 mod cancel;
 mod transaction;
@@ -89,7 +91,9 @@ impl std::error::Error for Error {
     }
 }
 
-/// A context for the next call on a [`Client`].
+/// A context for the next call on a [`Client`][theirs].
+///
+/// [theirs]: https://docs.rs/tokio-postgres/0.7/tokio_postgres/struct.Client.html
 pub trait UnderContext {
     /// What is called on the result is done under `ctx`. `tls` is for the connection by which the server is asked to cancel:
     /// what this one was made with. Wait-free; allocates nothing.
@@ -152,18 +156,21 @@ pub struct Under<'a, T> {
 }
 
 impl<'a, T: MakeTlsConnect<Socket> + Clone> Under<'a, T> {
-    /// How long it may take, once the context is done, until the server has ended the statement: 5 s if this is not called.
+    /// How long it may take, once the context is done, until the server has ended the statement, by real time: 5 s ([`GRACE`]) if
+    /// this is not called. Zero: the server is not asked, and left with the statement.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.cancel.grace = grace;
         self
     }
 
-    /// All rows: as [`Client::query`].
+    /// All rows: as [`Client::query`][theirs].
     ///
     /// # Errors
     ///
     /// [`Ended`](Error::Ended): the context ended, and the statement had no effect. [`Unsettled`](Error::Unsettled): the context ended,
     /// and so did the time of grace. [`Failed`](Error::Failed): the server's, or the connection's.
+    ///
+    /// [theirs]: https://docs.rs/tokio-postgres/0.7/tokio_postgres/struct.Client.html#method.query
     pub async fn query<S: ?Sized + ToStatement>(
         self,
         statement: &S,
@@ -172,11 +179,13 @@ impl<'a, T: MakeTlsConnect<Socket> + Clone> Under<'a, T> {
         self.run(|client| client.query(statement, params)).await
     }
 
-    /// The one row there has to be: as [`Client::query_one`].
+    /// The one row there has to be: as [`Client::query_one`][theirs].
     ///
     /// # Errors
     ///
     /// As [`query`](Self::query); `Failed` also where there is not one row.
+    ///
+    /// [theirs]: https://docs.rs/tokio-postgres/0.7/tokio_postgres/struct.Client.html#method.query_one
     pub async fn query_one<S: ?Sized + ToStatement>(
         self,
         statement: &S,
@@ -185,11 +194,13 @@ impl<'a, T: MakeTlsConnect<Socket> + Clone> Under<'a, T> {
         self.run(|client| client.query_one(statement, params)).await
     }
 
-    /// The row there may be: as [`Client::query_opt`].
+    /// The row there may be: as [`Client::query_opt`][theirs].
     ///
     /// # Errors
     ///
     /// As [`query`](Self::query); `Failed` also where there are several rows.
+    ///
+    /// [theirs]: https://docs.rs/tokio-postgres/0.7/tokio_postgres/struct.Client.html#method.query_opt
     pub async fn query_opt<S: ?Sized + ToStatement>(
         self,
         statement: &S,
@@ -198,11 +209,13 @@ impl<'a, T: MakeTlsConnect<Socket> + Clone> Under<'a, T> {
         self.run(|client| client.query_opt(statement, params)).await
     }
 
-    /// How many rows it changed: as [`Client::execute`].
+    /// How many rows it changed: as [`Client::execute`][theirs].
     ///
     /// # Errors
     ///
     /// As [`query`](Self::query).
+    ///
+    /// [theirs]: https://docs.rs/tokio-postgres/0.7/tokio_postgres/struct.Client.html#method.execute
     pub async fn execute<S: ?Sized + ToStatement>(
         self,
         statement: &S,
@@ -211,11 +224,13 @@ impl<'a, T: MakeTlsConnect<Socket> + Clone> Under<'a, T> {
         self.run(|client| client.execute(statement, params)).await
     }
 
-    /// Several statements, all or none of them unless they say otherwise by `BEGIN` and `COMMIT`: as [`Client::batch_execute`].
+    /// Several statements, all or none of them unless they say otherwise by `BEGIN` and `COMMIT`: as [`Client::batch_execute`][theirs].
     ///
     /// # Errors
     ///
     /// As [`query`](Self::query).
+    ///
+    /// [theirs]: https://docs.rs/tokio-postgres/0.7/tokio_postgres/struct.Client.html#method.batch_execute
     pub async fn batch_execute(self, sql: &str) -> Result<(), Error> {
         self.run(|client| client.batch_execute(sql)).await
     }

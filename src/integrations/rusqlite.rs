@@ -1,6 +1,6 @@
 //! SQLite under a context. Feature `rusqlite`; whether SQLite is bundled is a feature of the rusqlite crate, and its user's choice.
 //!
-//! [`under`](UnderContext::under) puts the next call on a [`Connection`] under a context: a statement, a query, a transaction, or
+//! [`under`](UnderContext::under) puts the next call on a [`Connection`][theirs] under a context: a statement, a query, a transaction, or
 //! [a closure](Under::run) of them. When the context is done SQLite is interrupted (`sqlite3_interrupt`), by a thread of those that
 //! serve [`after_func`](Context::after_func), within milliseconds of work; a wait for another connection's lock ends at once. The
 //! connection can be used on, and no interrupt comes late: see [`Under`].
@@ -21,6 +21,8 @@
 //! assert_eq!(two?, 2);
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! [theirs]: https://docs.rs/rusqlite/0.43/rusqlite/struct.Connection.html
 
 mod busy;
 mod watch;
@@ -71,7 +73,9 @@ impl<E: std::error::Error> std::error::Error for Error<E> {
     }
 }
 
-/// A context for the next call on a [`Connection`].
+/// A context for the next call on a [`Connection`][theirs].
+///
+/// [theirs]: https://docs.rs/rusqlite/0.43/rusqlite/struct.Connection.html
 pub trait UnderContext {
     /// What is called on the result is done under `ctx`. Wait-free; allocates nothing.
     ///
@@ -94,7 +98,8 @@ impl UnderContext for Connection {
 ///   is no gap, and a closure that goes on to another statement is interrupted there.
 /// * No interrupt comes after the call has returned or unwound: the next statement of the connection is never hit.
 /// * Where SQLite waits for a lock of another connection (`busy_timeout`; rusqlite's default is 5 s), the wait ends with the
-///   context. A handler of your own (`busy_handler`) is left as it is, and should look at the context by itself.
+///   context; the timeout is afterwards what it was before. A handler of your own (`busy_handler`) is left as it is, and should look
+///   at the context by itself.
 /// * The connection can be used on. A transaction that was open *before* the call is rolled back by SQLite where a write inside it
 ///   is interrupted: [`transaction`](Self::transaction) has one of its own.
 ///
@@ -109,20 +114,24 @@ pub struct Under<'a> {
 }
 
 impl Under<'_> {
-    /// Executes one statement, and gives the number of rows it changed: as [`Connection::execute`].
+    /// Executes one statement, and gives the number of rows it changed: as [`Connection::execute`][theirs].
     ///
     /// # Errors
     ///
     /// [`Ended`](Error::Ended): the context ended, and the statement changed nothing. [`Failed`](Error::Failed): SQLite's.
+    ///
+    /// [theirs]: https://docs.rs/rusqlite/0.43/rusqlite/struct.Connection.html#method.execute
     pub fn execute<P: Params>(self, sql: &str, params: P) -> Result<usize, Error> {
         self.run(|db| db.execute(sql, params))
     }
 
-    /// Executes several statements, each for itself, up to the one that fails: as [`Connection::execute_batch`].
+    /// Executes several statements, each for itself, up to the one that fails: as [`Connection::execute_batch`][theirs].
     ///
     /// # Errors
     ///
     /// As [`execute`](Self::execute), but that those before the one that was interrupted have been done.
+    ///
+    /// [theirs]: https://docs.rs/rusqlite/0.43/rusqlite/struct.Connection.html#method.execute_batch
     pub fn execute_batch(self, sql: &str) -> Result<(), Error> {
         self.run(|db| db.execute_batch(sql))
     }
@@ -145,7 +154,7 @@ impl Under<'_> {
         self.run(|db| db.prepare(sql)?.query_map(params, f)?.collect())
     }
 
-    /// The first row, by `f`: as [`Connection::query_row`].
+    /// The first row, by `f`: as [`Connection::query_row`][theirs].
     ///
     /// # Errors
     ///
@@ -154,6 +163,8 @@ impl Under<'_> {
     /// # Panics
     ///
     /// As [`query`](Self::query).
+    ///
+    /// [theirs]: https://docs.rs/rusqlite/0.43/rusqlite/struct.Connection.html#method.query_row
     pub fn query_row<T, P: Params>(
         self,
         sql: &str,

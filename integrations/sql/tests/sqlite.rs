@@ -1,7 +1,7 @@
 //! `ripcord::rusqlite` against SQLite itself.
 
 use ripcord::rusqlite::{Error, UnderContext};
-use ripcord::{CancelGuard, Context};
+use ripcord::{CancelGuard, Context, Engine};
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::Path;
@@ -383,6 +383,29 @@ fn a_busy_handler_of_the_callers_own_is_left_in_place() {
         assert!(matches!(write, Err(Error::Failed(_))));
         was_asked.try_recv().expect("it was asked");
     }
+}
+
+#[test]
+fn a_wait_for_a_lock_goes_by_real_time_where_the_contexts_clock_stands_still() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("locked.db");
+    let holder = Connection::open(&path).unwrap();
+    table(&holder);
+    holder.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let mut db = Connection::open(&path).unwrap();
+    db.busy_timeout(Duration::from_millis(10)).unwrap();
+    let (engine, clock) = Engine::builder().manual_clock().unwrap();
+    let (ctx, _guard) = engine.background().with_timeout(Duration::from_secs(1));
+    let write = db.under(&ctx).execute("INSERT INTO t VALUES (1)", []);
+    let Err(Error::Failed(error)) = write else {
+        panic!("{write:?}")
+    };
+    assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy));
+    let result = db.under(&ctx).run(|db| {
+        clock.advance(Duration::from_secs(1));
+        db.query_row(LONG, [], |_| Ok(()))
+    });
+    assert_eq!(ended(result), Some(ripcord::Error::DeadlineExceeded));
 }
 
 #[test]
