@@ -136,11 +136,12 @@ impl UnderContext for Client {
 ///   request that came too early, or could not be sent, is made good.
 /// * The outcome is what is told. [`Ended`](Error::Ended): cancelled, without effect. `Ok`: it had come to its end before the
 ///   request did, and had its effect.
-/// * A request that comes late does not hit the next statement. Where the outcome is that of the request, it is used up. Where the
-///   statement ended by itself meanwhile, or several requests were made, the call goes on with a `pg_sleep(1)`, which a request
-///   that is under way hits; with no hit it takes that second. What is *not* promised: a request that takes more than a
-///   second longer than the statement does to reach the server may hit what runs then. Through a pooler that
-///   gives a session to others between transactions (pgbouncer's transaction mode), all this is the pooler's to keep.
+/// * A request that comes late does not hit the next statement: after the outcome the call goes on with a `pg_sleep`, for it to hit.
+///   Where the outcome was that of the request, that is for the second of the two signals that a server may make of it, and takes four
+///   times as long as the request did (10 ms at least). Where the statement ended by itself meanwhile, or several requests
+///   were made, it takes a second without a hit. What is *not* promised: a signal that comes later than that may hit what
+///   runs then, for the protocol does not say when it came. Through a pooler that gives a session to others between transactions
+///   (pgbouncer's transaction mode), all this is the pooler's to keep.
 /// * All that takes no longer than the [`grace`](Self::grace). After it the call gives [`Unsettled`](Error::Unsettled).
 ///
 /// So drive a call to its end, and do not put [`Context::run`] around it: a future that is dropped in the middle leaves the server at

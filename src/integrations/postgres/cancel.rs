@@ -1,15 +1,15 @@
 //! One statement until its outcome is known: under its context, and, once that is done, with requests to the server to cancel it.
 //! Owned by a call of `Under` or of `Transaction`, which have the connection for themselves.
 //!
-//! Invariant: when `run` has returned, but for `Unsettled`, nothing of the statement runs on the server, and no request that was
-//! made for it can hit another, unless it takes longer to come there than `SETTLE`.
+//! Invariant: when `run` has returned, but for `Unsettled`, the statement is over on the server, or is being tidied up after,
+//! and no request that was made for it can hit another, unless it takes longer to come there than `settle` waits.
 
 use super::Error;
 use crate::context::Context;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{CancelToken, Client, Socket};
@@ -18,8 +18,11 @@ use tokio_postgres::{CancelToken, Client, Socket};
 /// server: so it is sent again.
 const AGAIN: Duration = Duration::from_millis(250);
 
-/// What waits on the server for a request that may still come, for a second.
-const SETTLE: &str = "SELECT pg_sleep(1)";
+/// How long a request is waited for that nothing was seen of: what comes later than this may hit another statement.
+const LATE: Duration = Duration::from_secs(1);
+
+/// How long, at least, the second signal of one that was seen.
+const SOON: Duration = Duration::from_millis(10);
 
 pub(super) struct Cancel<'a, T> {
     pub(super) ctx: &'a Context,
@@ -64,6 +67,7 @@ impl<T: MakeTlsConnect<Socket> + Clone> Cancel<'_, T> {
         mut statement: Pin<&mut impl Future<Output = Result<R, tokio_postgres::Error>>>,
         ended: crate::Error,
     ) -> Result<R, Error> {
+        let asked = Instant::now();
         let mut requests = 0_u32;
         let outcome = loop {
             let request = pin!(async {
@@ -76,10 +80,10 @@ impl<T: MakeTlsConnect<Socket> + Clone> Cancel<'_, T> {
                 break outcome;
             }
         };
-        let hit = outcome.as_ref().is_err_and(is_canceled);
+        let hit = is_hit(&outcome);
         // The last one may be under way still, or not have been sent at all.
-        if requests > u32::from(hit) {
-            settle(client, within).await;
+        if requests > 0 {
+            settle(client, within, asked, requests, hit).await;
         }
         outcome.map_err(|error| {
             let aborted = error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION);
@@ -92,21 +96,34 @@ impl<T: MakeTlsConnect<Socket> + Clone> Cancel<'_, T> {
     }
 }
 
-fn is_canceled(error: &tokio_postgres::Error) -> bool {
-    error.code() == Some(&SqlState::QUERY_CANCELED)
+fn is_hit<R>(outcome: &Result<R, tokio_postgres::Error>) -> bool {
+    let error = outcome.as_ref().err();
+    error.and_then(tokio_postgres::Error::code) == Some(&SqlState::QUERY_CANCELED)
 }
 
-/// Gives a request that is under way something to hit.
-async fn settle(client: &Client, within: bool) {
-    if within {
+/// Gives a signal that is under way something to hit, until there is none for as long as one may take.
+///
+/// A request whose hit was seen is not used up by that: the server sends the signal twice, to the process and to its group
+/// (`signal_child` in postmaster.c). The two are as far apart as the load makes them, of which the time until the first is a measure.
+async fn settle(client: &Client, within: bool, asked: Instant, requests: u32, mut seen: bool) {
+    loop {
+        let wait = if seen && requests == 1 {
+            (asked.elapsed() * 4).clamp(SOON, LATE)
+        } else {
+            LATE
+        };
         // First, for in a transaction that has failed nothing waits.
-        let rolled_back = client.batch_execute("ROLLBACK").await;
-        if rolled_back.as_ref().is_err_and(is_canceled) {
+        let mut hit = within && is_hit(&client.batch_execute("ROLLBACK").await);
+        // What fails for another reason is a connection that is closed, or a transaction of the caller's that has failed.
+        hit = hit || {
+            let bait = format!("SELECT pg_sleep({})", wait.as_secs_f64());
+            is_hit(&client.batch_execute(&bait).await)
+        };
+        if !hit {
             return;
         }
+        seen = true;
     }
-    // What fails for another reason is a connection that is closed, or a transaction of the caller's that has failed.
-    let _ = client.batch_execute(SETTLE).await;
 }
 
 /// What `one` gives, if it is not later than `other`.
