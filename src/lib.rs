@@ -223,6 +223,10 @@ pub use integrations::opentelemetry;
 pub use integrations::tokio;
 #[cfg(feature = "tracing")]
 pub use integrations::tracing;
+#[cfg(feature = "tokio-postgres")]
+pub use integrations::postgres;
+#[cfg(feature = "rusqlite")]
+pub use integrations::rusqlite;
 pub use key::Key;
 pub use light::Light;
 pub use origin::{ContextKind, EndKind, Origin};

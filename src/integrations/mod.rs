@@ -14,3 +14,7 @@ pub mod opentelemetry;
 pub mod tokio;
 #[cfg(feature = "tracing")]
 pub mod tracing;
+#[cfg(feature = "tokio-postgres")]
+pub mod postgres;
+#[cfg(feature = "rusqlite")]
+pub mod rusqlite;
