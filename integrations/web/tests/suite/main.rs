@@ -1,5 +1,8 @@
 //! `ripcord::tower` behind hyper and axum, on sockets.
 
+mod connections;
+mod crowd;
 mod ends;
+mod hostile;
 mod support;
 mod timeout;

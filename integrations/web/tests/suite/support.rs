@@ -2,7 +2,11 @@
 
 use axum::Router;
 use axum::extract::FromRequestParts;
+use axum::http::Request;
 use axum::http::request::Parts;
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::{ResponseFuture, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -19,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// Far more than anything here takes: what hangs fails and does not hang the tests.
-const BOUND: Duration = Duration::from_secs(30);
+const BOUND: Duration = Duration::from_secs(60);
 
 pub async fn within<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(BOUND, what)
@@ -237,6 +241,41 @@ async fn accept(listener: TcpListener, router: Router, limits: Limits, connectio
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
         });
+    }
+}
+
+/// A client of HTTP/2, on a connection of its own.
+pub struct Client {
+    sender: SendRequest<Bytes>,
+    connection: JoinHandle<Result<(), h2::Error>>,
+}
+
+pub async fn h2_connect(addr: SocketAddr) -> Client {
+    let stream = within(TcpStream::connect(addr)).await.unwrap();
+    let (sender, connection) = within(h2::client::handshake(stream)).await.unwrap();
+    Client {
+        sender,
+        connection: tokio::spawn(connection),
+    }
+}
+
+impl Client {
+    /// A request without a body.
+    pub async fn ask(&mut self, path: &str) -> (ResponseFuture, SendStream<Bytes>) {
+        let request = Request::get(format!("http://localhost{path}"));
+        self.send(request.body(()).unwrap()).await
+    }
+
+    pub async fn send(&mut self, request: Request<()>) -> (ResponseFuture, SendStream<Bytes>) {
+        std::future::poll_fn(|cx| self.sender.poll_ready(cx))
+            .await
+            .unwrap();
+        self.sender.send_request(request, true).unwrap()
+    }
+
+    /// Closes the socket, with no word to the server.
+    pub fn break_off(self) {
+        self.connection.abort();
     }
 }
 
