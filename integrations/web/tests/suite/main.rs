@@ -3,6 +3,7 @@
 mod connections;
 mod crowd;
 mod ends;
+mod examples;
 mod hostile;
 mod support;
 mod timeout;

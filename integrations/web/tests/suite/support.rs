@@ -18,12 +18,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// Far more than anything here takes: what hangs fails and does not hang the tests.
 const BOUND: Duration = Duration::from_secs(60);
+
+/// Who finds it full tries again a second later.
+const BACKLOG: u32 = 4096;
 
 pub async fn within<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(BOUND, what)
@@ -138,7 +141,9 @@ impl Server {
         limits: Limits,
         routes: impl FnOnce(Watcher) -> Router,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(BACKLOG).unwrap();
         let addr = listener.local_addr().unwrap();
         let (ctx, stop) = root.with_cancel();
         let (entered_tx, entered) = mpsc::unbounded_channel();
