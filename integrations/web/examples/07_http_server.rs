@@ -5,7 +5,7 @@
 //! waits too long is answered 408, and its thread stops by the same context.
 //!
 //! Run with `cargo run --example 07_http_server`, which serves itself three clients and prints what became of them; or
-//! with `-- 127.0.0.1:8080`, which serves there until Ctrl-C: `curl -m 1 127.0.0.1:8080/primes`, then
+//! with `-- --listen 127.0.0.1:8080`, which serves there until Ctrl-C: `curl -m 1 127.0.0.1:8080/primes`, then
 //! `curl 127.0.0.1:8080/counters`.
 
 use axum::Router;
@@ -164,7 +164,11 @@ pub async fn work_becomes(counters: &Counters, wanted: impl FnMut(&Work) -> bool
 
 #[tokio::main]
 pub async fn main() -> io::Result<()> {
-    if let Some(listen) = std::env::args().nth(1) {
+    let mut arguments = std::env::args();
+    if arguments.any(|argument| argument == "--listen") {
+        let listen = arguments
+            .next()
+            .unwrap_or_else(|| "127.0.0.1:8080".to_owned());
         let server = Server::start(&listen, Duration::from_secs(30)).await?;
         println!("listening on {}", server.addr);
         tokio::signal::ctrl_c().await?;

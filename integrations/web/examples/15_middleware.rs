@@ -6,7 +6,7 @@
 //! `/stubborn`, which does not heed its context, shows it.
 //!
 //! Run with `cargo run --example 15_middleware`, which asks itself and prints log and answers; or with
-//! `-- 127.0.0.1:8080`, which serves there:
+//! `-- --listen 127.0.0.1:8080`, which serves there:
 //! `curl -i -H 'Authorization: Bearer valid-token' 127.0.0.1:8080/user`.
 
 use axum::Router;
@@ -204,14 +204,19 @@ pub async fn ask(addr: SocketAddr, requests: &[(&str, &str)]) -> io::Result<Stri
 
 #[tokio::main]
 pub async fn main() -> io::Result<()> {
-    tracing_subscriber::fmt().without_time().init();
+    // Who runs this as a part of something else may have one already.
+    let _ = tracing_subscriber::fmt().without_time().try_init();
     let (server, stop) = Context::background().with_cancel();
     let settings = Settings {
         limit: Duration::from_millis(200),
         requests_per_second: NonZeroU32::new(2).expect("two is not zero"),
         late_writes: Arc::default(),
     };
-    if let Some(listen) = std::env::args().nth(1) {
+    let mut arguments = std::env::args();
+    if arguments.any(|argument| argument == "--listen") {
+        let listen = arguments
+            .next()
+            .unwrap_or_else(|| "127.0.0.1:8080".to_owned());
         println!("listening on {}", serve(&listen, &server, &settings).await?);
         tokio::signal::ctrl_c().await?;
         stop.cancel_with(ripcord::tower::RequestEnded::ServerStopped);

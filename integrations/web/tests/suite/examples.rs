@@ -20,6 +20,12 @@ use tracing_subscriber::fmt::MakeWriter;
 
 const LONG: Duration = Duration::from_secs(60);
 
+#[test]
+fn both_run() {
+    http_server::main().unwrap();
+    middleware::main().unwrap();
+}
+
 #[tokio::test]
 async fn a_client_that_hangs_up_stops_the_work_for_it() {
     let server = http_server::Server::start("127.0.0.1:0", LONG)
