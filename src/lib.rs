@@ -43,6 +43,7 @@
 //! | a thread | [`wait`](Context::wait), [`wait_timeout`](Context::wait_timeout), [`blocking_sleep`](Context::blocking_sleep) |
 //! | crossbeam's `select!` | [`done_channel`](Context::done_channel) |
 //! | a mio loop | `mio::Notifier`, feature `mio` |
+//! | an HTTP server | `tower::ContextLayer`, feature `tower`: a context per request |
 //! | not at all | [`after_func`](Context::after_func), a function that is run on another thread |
 //!
 //! # Deadlines
@@ -227,6 +228,8 @@ pub use integrations::tracing;
 pub use integrations::postgres;
 #[cfg(feature = "rusqlite")]
 pub use integrations::rusqlite;
+#[cfg(feature = "tower")]
+pub use integrations::tower;
 pub use key::Key;
 pub use light::Light;
 pub use origin::{ContextKind, EndKind, Origin};

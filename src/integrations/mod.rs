@@ -18,3 +18,5 @@ pub mod tracing;
 pub mod postgres;
 #[cfg(feature = "rusqlite")]
 pub mod rusqlite;
+#[cfg(feature = "tower")]
+pub mod tower;
