@@ -212,24 +212,24 @@ pub use context::Context;
 pub use done::Done;
 pub use engine::{Driver, Engine, EngineBuilder, ManualClock};
 pub use error::{EngineStopped, Error};
-#[cfg(feature = "http")]
-pub use integrations::propagate;
-#[cfg(feature = "tonic")]
-pub use integrations::tonic;
 #[cfg(feature = "futures")]
 pub use integrations::futures;
 #[cfg(feature = "opentelemetry")]
 pub use integrations::opentelemetry;
-#[cfg(feature = "tokio")]
-pub use integrations::tokio;
-#[cfg(feature = "tracing")]
-pub use integrations::tracing;
 #[cfg(feature = "tokio-postgres")]
 pub use integrations::postgres;
+#[cfg(feature = "http")]
+pub use integrations::propagate;
 #[cfg(feature = "rusqlite")]
 pub use integrations::rusqlite;
+#[cfg(feature = "tokio")]
+pub use integrations::tokio;
+#[cfg(feature = "tonic")]
+pub use integrations::tonic;
 #[cfg(feature = "tower")]
 pub use integrations::tower;
+#[cfg(feature = "tracing")]
+pub use integrations::tracing;
 pub use key::Key;
 pub use light::Light;
 pub use origin::{ContextKind, EndKind, Origin};

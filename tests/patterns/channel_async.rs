@@ -91,7 +91,7 @@ fn tasks_and_threads_meet_at_one_channel_and_all_arrives() {
         sums
     });
     thread.join().unwrap().unwrap();
-    assert_eq!(sums, (0..2 * EACH).sum());
+    assert_eq!(sums, (0..2 * EACH).sum::<u64>());
 }
 
 #[test]
