@@ -177,31 +177,53 @@
 
 #![warn(missing_docs, missing_debug_implementations, unreachable_pub)]
 
+#[forbid(unsafe_code)]
 mod after_func;
+#[forbid(unsafe_code)]
 mod batch;
+#[forbid(unsafe_code)]
 mod cancel;
+#[forbid(unsafe_code)]
 mod cause;
+#[forbid(unsafe_code)]
 mod context;
+#[forbid(unsafe_code)]
 mod deadline;
+#[forbid(unsafe_code)]
 mod display;
+#[forbid(unsafe_code)]
 mod done;
+#[forbid(unsafe_code)]
 mod engine;
+#[forbid(unsafe_code)]
 mod error;
+#[forbid(unsafe_code)]
 mod integrations;
+#[forbid(unsafe_code)]
 mod key;
+#[forbid(unsafe_code)]
 mod light;
 mod local;
 #[cfg(feature = "mio")]
+#[forbid(unsafe_code)]
 pub mod mio;
+#[forbid(unsafe_code)]
 pub mod monitor;
+#[forbid(unsafe_code)]
 mod origin;
+#[forbid(unsafe_code)]
 mod patterns;
+#[forbid(unsafe_code)]
 mod pool;
 mod raw;
+#[forbid(unsafe_code)]
 mod run;
+#[forbid(unsafe_code)]
 mod sleep;
 mod sync;
+#[forbid(unsafe_code)]
 mod tuning;
+#[forbid(unsafe_code)]
 mod wait;
 
 pub use after_func::AfterFunc;
