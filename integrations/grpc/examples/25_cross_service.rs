@@ -25,18 +25,13 @@ use tokio::sync::watch;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The one value that these services agreed to exchange by type.
-pub static TENANT: Key<u32> = Key::new("tenant");
+pub static TENANT: Key<u32> = Key::new("tenant").wire("tenant");
 
 pub fn propagator() -> Propagator {
     Propagator::builder()
-        .key(
-            &TENANT,
-            "tenant",
-            |id| id.to_string(),
-            |text| text.parse().ok(),
-        )
+        .key(&TENANT, |id| id.to_string(), |text| text.parse().ok())
         .build()
-        .expect("the name is a token")
+        .expect("the key has a wire name")
 }
 
 /// What the far end has seen of its work: begun and stopped.
@@ -77,7 +72,7 @@ pub fn request(parent: &Context) -> Context {
     let trace = TraceParent::new(fastrand::u128(1..).to_be_bytes(), span_id(), true);
     let trace = TraceContext::new(trace.expect("no id is zero"));
     let mut baggage = Baggage::new();
-    baggage.insert(Member::new("campaign", "spring sale, 20 %").expect("the name is a token"));
+    baggage.insert(Member::new("campaign", "spring sale, 20 %").expect("the key has a wire name"));
     parent
         .with_value(&TRACE, trace)
         .with_value(&TENANT, 7)
