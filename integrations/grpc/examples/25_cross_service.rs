@@ -1,5 +1,5 @@
 //! Two services, `orders` and `stock`, each on a socket of its own. A caller asks `orders`, which asks `stock`: the caller's
-//! deadline, its trace and its baggage arrive at the far end, each hop with what is left of the time and a span of its own; and
+//! deadline, its trace and its baggage arrive at the far end, each hop with what is left of the time, and `orders` with a span of its own; and
 //! a caller that hangs up stops the work at the far end, which runs on a thread.
 //!
 //! Who calls writes its context into the headers with [`Propagator::inject`], who is called makes one of them with
@@ -156,6 +156,7 @@ async fn pass_on(State(service): State<Service>, headers: HeaderMap, path: &str)
         .value(&TRACE)
         .and_then(|caller| caller.child(span_id(), true));
     let ctx = own.map_or_else(|| ctx.clone(), |own| ctx.with_value(&TRACE, own));
+    let arrived = describe(&ctx);
     let answer = call(&ctx, service.stock, path).await.map_err(|error| {
         let late = ctx.err().is_some_and(Error::is_timeout);
         let status = if late {
@@ -165,7 +166,7 @@ async fn pass_on(State(service): State<Service>, headers: HeaderMap, path: &str)
         };
         (status, error.to_string())
     })?;
-    Ok(format!("{}\n{answer}", describe(&ctx)))
+    Ok(format!("{arrived}\n{answer}"))
 }
 
 /// At `stock`: what arrived.
