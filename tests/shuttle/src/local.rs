@@ -27,7 +27,7 @@ shuttle::thread_local! {
 }
 
 shuttle::lazy_static! {
-    static ref GLOBAL: Core = Core::new(Drive::Thread("schedules".into()), upper(|_, _| ()));
+    static ref GLOBAL: Core = Core::new(Drive::Thread("schedules".into()), upper(|_, _, _| ()));
     static ref CALLBACKS: Queue = Queue::new();
     static ref DISCONNECTED: Channel = {
         let channel = Channel::new();
@@ -139,3 +139,9 @@ pub(crate) unsafe fn allocate_bytes(layout: Layout) -> *mut u8 {
 ///
 /// As the library's.
 pub(crate) unsafe fn free_bytes(_: *mut u8, _: Layout) {}
+
+pub(crate) fn is_watched() -> bool {
+    false
+}
+
+pub(crate) fn gone(_: *const Core, _: usize) {}

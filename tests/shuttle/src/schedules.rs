@@ -37,7 +37,7 @@ fn scenario() {
     let words = sync::words();
     let values = Arc::new(Count::new(0));
     {
-        let (engine, timers) = Handle::manual(|_, _| ());
+        let (engine, timers) = Handle::manual(|_, _, _| ());
         let top = Ctx {
             handle: engine.derive(0).0,
             values: Values::NONE,
