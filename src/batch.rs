@@ -153,8 +153,8 @@ impl<'a> IntoIterator for &'a Batch {
 }
 
 impl Drop for Batch {
-    /// As [`cancel`](Self::cancel), unless nobody could tell: where all contexts were only looked at, three locked
-    /// instructions for the whole.
+    /// As [`cancel`](Self::cancel), unless nobody could tell: where all contexts were only looked at, three atomic
+    /// operations for the whole.
     fn drop(&mut self) {
         let mut untouched = monitor::is_off();
         let mut all_values = LetGo::new();

@@ -89,7 +89,7 @@ impl CancelGuard {
 }
 
 impl Drop for CancelGuard {
-    /// As [`cancel`](Self::cancel); where nothing was derived from the context and nobody waits on it, one RMW.
+    /// As [`cancel`](Self::cancel); where nothing was derived from the context and nobody waits on it, one atomic operation.
     #[inline]
     fn drop(&mut self) {
         if monitor::is_off() && self.node.end_and_release() {

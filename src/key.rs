@@ -77,8 +77,8 @@ impl<T> Key<T> {
         Self(self.0.local())
     }
 
-    /// The same key, whose values go to other services, under this name. Without this none ever leaves the process.
-    /// Wait-free; allocates nothing.
+    /// The same key, whose values may go to other services, under this name: those of a key that is registered with a propagator
+    /// (feature `http`), which refuses a key without one. Wait-free; allocates nothing.
     ///
     /// The name is a token, as a header's name is and a key of W3C baggage
     /// ([RFC 9110, 5.6.2](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2)): letters, digits and ``!#$%&'*+-.^_`|~``,

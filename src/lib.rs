@@ -43,7 +43,6 @@
 //! | a thread | [`wait`](Context::wait), [`wait_timeout`](Context::wait_timeout), [`blocking_sleep`](Context::blocking_sleep) |
 //! | crossbeam's `select!` | [`done_channel`](Context::done_channel) |
 //! | a mio loop | `mio::Notifier`, feature `mio` |
-//! | an HTTP server | `tower::ContextLayer`, feature `tower`: a context per request |
 //! | not at all | [`after_func`](Context::after_func), a function that is run on another thread |
 //!
 //! # Deadlines
@@ -78,6 +77,9 @@
 //!     let slice = Light::under(ctx, Duration::from_secs(5)); // and not longer than the request has
 //!     let mut sum = 0;
 //!     for number in 0..1_000 {
+//!         if number % 256 == 0 {
+//!             ctx.check()?;
+//!         }
 //!         slice.check()?;
 //!         sum += number * shard;
 //!     }
@@ -103,6 +105,12 @@
 //!
 //! These may take a short lock, where they say so, under which nothing of the caller's runs, and allocate; nothing that derives,
 //! ends or looks at a context goes through them.
+//! # Features
+//!
+//! Off by default: `tower` and `axum` (HTTP servers), `http` (`propagate`: contexts in headers), `tonic`, `rusqlite`,
+//! `tokio-postgres` (`postgres`), `futures`, `tokio`, `tracing`, `opentelemetry`, each a module that says what it does;
+//! `mio`, `signals`, `retry`, `channel-async`, `tempfile`, `origin`.
+//!
 //! # Seeing
 //!
 //! A context prints the derivations that led to it; one that is done tells which one [ended by itself](Context::origin). A
@@ -158,50 +166,72 @@
 //! | a deadline after `fork` without `exec`, in the child | does not fire: it has no timer thread; all else works |
 //! | a forgotten [`Done`] or [`Sleep`] | its entry and its node are never freed; nobody else pays |
 //! | two keys of one name | two keys |
+//! | a guard bound to `_`, or left behind in `with_timeout(d).0` | it is dropped, and cancels, at once: bind it to `_guard` |
+//! | a forgotten guard or context | its node, and what that keeps, is never freed |
+//! | more than 2^30 handles on one context | the process aborts, as with `Arc` |
 //! | a channel of no room | a rendezvous; of absurd room: one without a bound |
 //! | a fraction of the time that is none, a split by zero | a [`BudgetError`] |
 //! | a group of zero threads, zero attempts, a factor below 1 | a typed error, before anything is begun |
 //! | a panic in the work of a group or a hedge | a failure of it, [`Panicked`] |
 //! | work that never ends, in a group | is waited for by [`join`](Group::join): it has to look at its context |
-//! | a guard bound to `_`, or left behind in `with_timeout(d).0` | it is dropped, and cancels, at once: bind it to `_guard` |
-//! | a forgotten guard or context | its node, and what that keeps, is never freed |
 //! | an id that live work has, one that nothing has, a group with nothing in it | a [`CoordinatorError`] |
 //! | work registered when stopping has begun | [`Stopping`] |
 //! | work that never returns | is named in the [`ShutdownReport`]; its stage is [given up](cascade::Outcome::GivenUp) |
 //! | a threshold or a cool-down of zero | a [`BreakerConfigError`] |
 //! | a trial that panics, or is forgotten | a failure; a place held for one cool-down |
 //! | a backoff that overflows, or is longer than what is left | the longest there is; [`RetryRefused`](ext::RetryRefused) |
-//! | more than 2^30 handles on one context | the process aborts, as with `Arc` |
 //!
 //! 64-bit only. Linux is tested; other systems park blocked threads in place of a futex and are not.
 
 #![warn(missing_docs, missing_debug_implementations, unreachable_pub)]
 
+#[forbid(unsafe_code)]
 mod after_func;
+#[forbid(unsafe_code)]
 mod batch;
+#[forbid(unsafe_code)]
 mod cancel;
+#[forbid(unsafe_code)]
 mod cause;
+#[forbid(unsafe_code)]
 mod context;
+#[forbid(unsafe_code)]
 mod deadline;
+#[forbid(unsafe_code)]
 mod display;
+#[forbid(unsafe_code)]
 mod done;
+#[forbid(unsafe_code)]
 mod engine;
+#[forbid(unsafe_code)]
 mod error;
+#[forbid(unsafe_code)]
 mod integrations;
+#[forbid(unsafe_code)]
 mod key;
+#[forbid(unsafe_code)]
 mod light;
 mod local;
 #[cfg(feature = "mio")]
+#[forbid(unsafe_code)]
 pub mod mio;
+#[forbid(unsafe_code)]
 pub mod monitor;
+#[forbid(unsafe_code)]
 mod origin;
+#[forbid(unsafe_code)]
 mod patterns;
+#[forbid(unsafe_code)]
 mod pool;
 mod raw;
+#[forbid(unsafe_code)]
 mod run;
+#[forbid(unsafe_code)]
 mod sleep;
 mod sync;
+#[forbid(unsafe_code)]
 mod tuning;
+#[forbid(unsafe_code)]
 mod wait;
 
 pub use after_func::AfterFunc;

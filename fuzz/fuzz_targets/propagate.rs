@@ -14,7 +14,7 @@ use ripcord::propagate::{
 use ripcord::{Context, Engine, Key};
 use std::time::Duration;
 
-static TENANT: Key<u32> = Key::new("tenant");
+static TENANT: Key<u32> = Key::new("tenant").wire("tenant");
 
 const FORMATS: [Format; 6] = [
     Format::TraceContext,
@@ -28,15 +28,10 @@ const FORMATS: [Format; 6] = [
 fn propagator(on_invalid: OnInvalid) -> Propagator {
     Propagator::builder()
         .formats(FORMATS)
-        .key(
-            &TENANT,
-            "tenant",
-            |id| id.to_string(),
-            |text| text.parse().ok(),
-        )
+        .key(&TENANT, |id| id.to_string(), |text| text.parse().ok())
         .on_invalid(on_invalid)
         .build()
-        .expect("the name is a token")
+        .expect("the key has a wire name")
 }
 
 fuzz_target!(|bytes: &[u8]| {

@@ -1,4 +1,4 @@
-//! Attempts at what may fail for a while, under the time that the caller has.
+//! Attempts at what may fail for a while, under the time that the caller has. Feature `retry`.
 //!
 //! A [`Policy`] says how many attempts, how long each may take, and how long to wait between them: exponential delays with
 //! jitter, as the `backon` crate makes them. Each attempt has a context of its own under the caller's. One for which there would

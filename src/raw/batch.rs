@@ -33,7 +33,7 @@ impl Handle {
     /// A batch node, with one handle, and so many children, each with one. Lock-free; allocates where the pool is empty.
     pub(crate) fn derive_batch(&self, count: usize, values_place: u32) -> (Self, Children) {
         let plan = Plan::new(Kind::Batch, 1).after(values_place);
-        // SAFETY: `self` is a handle of what it is under.
+        // SAFETY: `self` is a handle of what it is under (R8).
         let (batch, first) = unsafe { derive(self.under(), plan, count) };
         let children = Children {
             next: first,
@@ -46,14 +46,14 @@ impl Handle {
     /// Whether it is the one handle of a node on which nothing was ever installed: what becomes of that nobody can see.
     pub(crate) fn is_untouched(&self) -> bool {
         self.node()
-            // SAFETY: `self` is a handle of it.
+            // SAFETY: `self` is a handle of it (R8).
             .is_some_and(|node| unsafe { Node::at(node) }.state().load().is_untouched())
     }
 
     /// Gives up the handle of a batch and those of its children. Lock-free: one RMW for all that are untouched.
     pub(crate) fn let_go_of_batch(self, children: impl Iterator<Item = Self>) {
         let Some(batch) = self.node() else { return };
-        // SAFETY: `self` is a handle of it.
+        // SAFETY: `self` is a handle of it (R8).
         let this = unsafe { Node::at(batch) };
         debug_assert_eq!(this.entry().kind(), Kind::Batch);
         let mut untouched = 0;
@@ -81,7 +81,7 @@ impl Iterator for Children {
         self.left = self.left.checked_sub(1)?;
         let child = self.next;
         // Before it is handed out: it may be off the list then.
-        // SAFETY: its handle is ours.
+        // SAFETY: its handle is ours (R8).
         self.next = unsafe { Entry::at(child) }.next();
         // SAFETY: it was made with one handle, and is handed out once.
         Some(unsafe { Handle::from_node(child.cast()) })
@@ -111,7 +111,7 @@ unsafe fn derive(under: Under, plan: Plan, count: usize) -> (*mut Node, *mut Ent
         // SAFETY: the caller's promise.
         Under::Node(parent) => unsafe { tree::derive_with(parent, plan, prepare) },
     };
-    // SAFETY: the handle is ours.
+    // SAFETY: the handle is ours (R8).
     let this = unsafe { Node::at(batch) };
     let state = this.state().load();
     if let Some(end) = state.inherited().filter(|_| !state.is_listed()) {

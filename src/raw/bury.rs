@@ -60,7 +60,7 @@ unsafe fn bury_watched(entry: *mut Entry) {
 /// As [`bury`].
 #[cold]
 unsafe fn tell_gone(entry: *mut Entry) {
-    // SAFETY: HELD is the caller's.
+    // SAFETY: HELD is the caller's (R10).
     if unsafe { Entry::at(entry) }.kind().is_context() {
         // SAFETY: as above; what is a context is a node.
         local::gone(unsafe { Node::at(entry.cast()) }.core(), 1);
@@ -101,13 +101,13 @@ pub(crate) struct Unlinked {
 /// As [`bury_alone`]; what it answers with is to go to [`free_alone`], or [`bury_any`].
 #[inline(always)]
 pub(crate) unsafe fn unlink_alone(entry: *mut Entry, kind: Kind) -> Result<Unlinked, Pins> {
-    // SAFETY: HELD is ours.
+    // SAFETY: HELD is ours (R10).
     let this = unsafe { Entry::at(entry) };
     // Nobody is left who could announce anything, and its registration keeps it listed.
     let state = this.state().load();
-    // SAFETY: HELD is ours; the registration that it has, as it was listed, keeps the parent.
+    // SAFETY: HELD is ours (R10); the registration that it has, as it was listed, keeps the parent.
     let branch = unsafe { this.parent().branch() };
-    // SAFETY: HELD is ours.
+    // SAFETY: HELD is ours (R10).
     let pins = unsafe { let_go(entry, kind) };
     let unlinked = state.is_listed()
         // SAFETY: listed there, and this is its one removal.
@@ -130,9 +130,9 @@ pub(crate) unsafe fn unlink_alone(entry: *mut Entry, kind: Kind) -> Result<Unlin
 /// [`unlink_alone`] answered so.
 #[inline(always)]
 pub(crate) unsafe fn free_alone(entry: *mut Entry, kind: Kind, unlinked: Unlinked) {
-    // SAFETY: the pins are ours.
+    // SAFETY: the pins are ours (R10).
     if unsafe { Entry::at(entry) }.state().unpin(unlinked.pins) {
-        // SAFETY: the last pin was ours.
+        // SAFETY: the last pin was ours (R10).
         unsafe {
             if unlinked.has_entries && !is_bare(entry.cast()) {
                 reclaim(entry);
@@ -150,9 +150,9 @@ pub(crate) unsafe fn free_alone(entry: *mut Entry, kind: Kind, unlinked: Unlinke
 /// The last pin on it was the caller's.
 #[inline(always)]
 unsafe fn is_bare(node: *mut Node) -> bool {
-    // SAFETY: the last pin was the caller's.
+    // SAFETY: the last pin was the caller's (R10).
     let node = unsafe { Node::at(node) };
-    // SAFETY: nobody has a pin, so nobody uses the list.
+    // SAFETY: nobody has a pin, so nobody uses the list (R10).
     node.stripes.get().is_none() && unsafe { node.branch.is_bare() }
 }
 
@@ -166,7 +166,7 @@ pub(crate) unsafe fn bury_any(entry: *mut Entry, pins: Pins) {
         // SAFETY: the caller's promise for the first; `bury_one` for all others.
         let parent = unsafe { bury_one(entry, pins, &mut ended) };
         // R2: the last step, and the parent may go with it.
-        // SAFETY: the registration was the entry's, which gave it to us.
+        // SAFETY: the registration was the entry's, which gave it to us (R8).
         let parent = parent.and_then(|parent| unsafe { release(parent) });
         let entry = parent.map(<*mut Node>::cast).or_else(|| ended.pop());
         if let Some(entry) = entry
@@ -175,7 +175,7 @@ pub(crate) unsafe fn bury_any(entry: *mut Entry, pins: Pins) {
             // SAFETY: it has ended, as is said below.
             unsafe { tell_gone(entry) };
         }
-        // SAFETY: it has ended, by the registration just released or with the merged node, and HELD is ours.
+        // SAFETY: it has ended, by the registration just released or with the merged node, and HELD is ours (R10).
         next = entry.map(|entry| (entry, unsafe { let_go(entry, Entry::at(entry).kind()) }));
         if tuning::mutant("R6")
             && let Some((entry, pins)) = next.take()
@@ -194,10 +194,10 @@ pub(crate) unsafe fn bury_any(entry: *mut Entry, pins: Pins) {
 #[inline(always)]
 unsafe fn let_go(entry: *mut Entry, kind: Kind) -> Pins {
     if kind.is_node() {
-        // SAFETY: HELD is the caller's; it has ended: nobody asks for its cause.
+        // SAFETY: HELD is the caller's (R10); it has ended: nobody asks for its cause.
         unsafe { Node::at(entry.cast()).cause.clear() };
     }
-    // SAFETY: HELD is the caller's.
+    // SAFETY: HELD is the caller's (R10).
     if kind.is_timed() && unsafe { end_deadline(entry.cast()) } {
         Pins::HELD.and(Pins::ARMED)
     } else {
@@ -212,15 +212,15 @@ unsafe fn let_go(entry: *mut Entry, kind: Kind) -> Pins {
 ///
 /// As [`bury_any`].
 unsafe fn bury_one(entry: *mut Entry, pins: Pins, ended: &mut Chain<Limbo>) -> Option<Parent> {
-    // SAFETY: HELD is ours.
+    // SAFETY: HELD is ours (R10).
     let this = unsafe { Entry::at(entry) };
     let parent = this.parent();
     let mut pins = pins;
     if this.kind().is_node() {
-        // SAFETY: HELD is ours.
+        // SAFETY: HELD is ours (R10).
         let mut link = unsafe { node::links(entry.cast()) };
         while !link.is_null() {
-            // SAFETY: a merged node has HELD of its links.
+            // SAFETY: a merged node has HELD of its links (R10).
             let sibling = unsafe { Link::at(link) }.sibling;
             // SAFETY: not yet off its list, its `limbo` word is in no use.
             unsafe { ended.push(link.cast()) };
@@ -231,7 +231,7 @@ unsafe fn bury_one(entry: *mut Entry, pins: Pins, ended: &mut Chain<Limbo>) -> O
     // Nobody is left who could announce anything.
     let state = this.state().load();
     let listed = state.is_listed();
-    // SAFETY: the entry's registration keeps the parent.
+    // SAFETY: the entry's registration keeps the parent (R8).
     let removal = match unsafe { parent.branch() } {
         // SAFETY: listed there, and this is its one removal.
         Some(branch) if listed => unsafe { branch.remove(entry) },
@@ -241,11 +241,11 @@ unsafe fn bury_one(entry: *mut Entry, pins: Pins, ended: &mut Chain<Limbo>) -> O
     if removal.unlinked {
         pins = pins.and(Pins::LISTED);
     }
-    // SAFETY: HELD is ours; of an engine's root, nobody else takes its count of the core.
+    // SAFETY: HELD is ours (R10); of an engine's root, nobody else takes its count of the core.
     let core =
         (kind == Kind::Engine).then(|| unsafe { Arc::from_raw(Node::at(entry.cast()).core()) });
     if this.state().unpin(pins) {
-        // SAFETY: the last pin was ours.
+        // SAFETY: the last pin was ours (R10).
         unsafe {
             if kind == Kind::Cancel && !state.has(Announce::Entries) {
                 node::free_leaf(entry, Kind::Cancel);
@@ -296,13 +296,13 @@ pub(crate) fn release_core(core: Arc<Core>) {
 /// Gives up the ARMED pins of a chain.
 pub(crate) fn reclaim_armed(mut armed: Armed) {
     while let Some(timed) = armed.pop() {
-        // SAFETY: ARMED is ours, by the chain.
+        // SAFETY: ARMED is ours, by the chain (R10).
         if unsafe { Timed::at(timed) }
             .node()
             .state()
             .unpin(Pins::ARMED)
         {
-            // SAFETY: the last pin was ours.
+            // SAFETY: the last pin was ours (R10).
             unsafe { reclaim(timed.cast()) };
         }
     }
@@ -317,14 +317,14 @@ unsafe fn release(parent: Parent) -> Option<*mut Node> {
     let ended = match parent.get() {
         ParentRef::Background | ParentRef::Todo => None,
         ParentRef::Node(node) => {
-            // SAFETY: the registration keeps the node until it is released.
+            // SAFETY: the registration keeps the node until it is released (R8).
             unsafe { Node::at(node) }.branch.release().then_some(node)
         }
         ParentRef::Stripe(stripe) => {
-            // SAFETY: the registration keeps the stripe until it is released.
+            // SAFETY: the registration keeps the stripe until it is released (R8).
             let this = unsafe { Stripe::at(stripe) };
             let node = this.node();
-            // SAFETY: a stripe that comes to its end still counts on its node.
+            // SAFETY: a stripe that comes to its end still counts on its node (R8).
             let ended = this.branch.release() && unsafe { Node::at(node) }.branch.unregister(1);
             ended.then_some(node)
         }
@@ -342,10 +342,10 @@ unsafe fn release(parent: Parent) -> Option<*mut Node> {
 ///
 /// The caller had the last handle.
 pub(crate) unsafe fn orphan(node: *mut Node) -> bool {
-    // SAFETY: HELD is the caller's.
+    // SAFETY: HELD is the caller's (R10).
     let this = unsafe { Node::at(node) };
     if let Some(stripes) = this.stripes.get() {
-        // SAFETY: the node keeps its stripes.
+        // SAFETY: the node keeps its stripes (R10).
         for stripe in unsafe { stripes.iter() } {
             // SAFETY: as above.
             if unsafe { Stripe::at(stripe) }.branch.orphan() {
@@ -360,9 +360,9 @@ pub(crate) unsafe fn orphan(node: *mut Node) -> bool {
 /// Gives up the LISTED pins of what a removal unlinked for others.
 pub(crate) fn reclaim_limbo(mut limbo: Chain<Limbo>) {
     while let Some(entry) = limbo.pop() {
-        // SAFETY: LISTED is ours, by the chain.
+        // SAFETY: LISTED is ours, by the chain (R10).
         if unsafe { Entry::at(entry) }.state().unpin(Pins::LISTED) || tuning::mutant("R10") {
-            // SAFETY: the last pin was ours.
+            // SAFETY: the last pin was ours (R10).
             unsafe { reclaim(entry) };
         }
     }
@@ -375,12 +375,12 @@ pub(crate) fn reclaim_limbo(mut limbo: Chain<Limbo>) {
 /// The list of the batch is being dissolved.
 unsafe fn free_if_let_go(entry: *mut Entry) -> bool {
     // What is buried gives HELD up before its registration, for a batch's list has none in its head: `fill` counts apart.
-    // SAFETY: LISTED is the caller's.
+    // SAFETY: LISTED is the caller's (R10).
     let child = unsafe { Entry::at(entry) };
     let let_go = child.state().load().is_held();
     if let_go {
         debug_assert_eq!(child.kind(), Kind::Cancel);
-        // SAFETY: the batch has ended, so nobody has a handle; and untouched, it has nothing below it, nor stripes.
+        // SAFETY: the batch has ended, so nobody has a handle (R8); and untouched, it has nothing below it, nor stripes.
         unsafe {
             Node::at(entry.cast()).cause.clear();
             node::free_leaf(entry, Kind::Cancel);
@@ -399,29 +399,29 @@ pub(crate) unsafe fn reclaim(entry: *mut Entry) {
     let mut next = Some(entry);
     while let Some(entry) = next {
         let mut unpin = |entry: *mut Entry, pin: Pins| {
-            // SAFETY: the pin is ours: of a list that is being dissolved, or of a link that is being freed.
+            // SAFETY: the pin is ours (R10): of a list that is being dissolved, or of a link that is being freed.
             if unsafe { Entry::at(entry) }.state().unpin(pin) {
-                // SAFETY: the last pin was ours, so all its words are.
+                // SAFETY: the last pin was ours, so all its words are (R10).
                 unsafe { dead.push(entry) };
             }
         };
-        // SAFETY: the last pin was ours.
+        // SAFETY: the last pin was ours (R10).
         match unsafe { Entry::at(entry) }.kind() {
             kind if kind.is_node() => {
-                // SAFETY: the last pin was ours.
+                // SAFETY: the last pin was ours (R10).
                 let node = unsafe { Node::at(entry.cast()) };
                 let is_batch = node.entry().kind() == Kind::Batch;
                 let take = |entry| {
-                    // SAFETY: its LISTED pin is ours; and of a batch that was let go, HELD of what is held yet.
+                    // SAFETY: its LISTED pin is ours (R10); and of a batch that was let go, HELD of what is held yet.
                     if is_batch && unsafe { free_if_let_go(entry) } {
                         return;
                     }
                     unpin(entry, Pins::LISTED);
                 };
-                // SAFETY: nobody has a pin, so nobody uses the lists.
+                // SAFETY: nobody has a pin, so nobody uses the lists (R10).
                 unsafe { node.branch.dissolve(take) };
                 if let Some(stripes) = node.stripes.get() {
-                    // SAFETY: the node still has its stripes.
+                    // SAFETY: the node still has its stripes (R10).
                     for stripe in unsafe { stripes.iter() } {
                         // SAFETY: as above.
                         let stripe = unsafe { Stripe::at(stripe) };
@@ -430,11 +430,11 @@ pub(crate) unsafe fn reclaim(entry: *mut Entry) {
                     }
                 }
             }
-            // SAFETY: the last pin was ours.
+            // SAFETY: the last pin was ours (R10).
             Kind::Link => unpin(unsafe { Link::at(entry.cast()) }.target.cast(), Pins::LINK),
             _ => {}
         }
-        // SAFETY: the last pin was ours, and the lists are dissolved.
+        // SAFETY: the last pin was ours, and the lists are dissolved (R10).
         unsafe { node::free(entry) };
         next = dead.pop();
     }

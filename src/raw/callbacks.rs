@@ -89,12 +89,12 @@ impl Queue {
 #[derive(Debug)]
 pub(crate) struct Ours(*mut Callback);
 
-// SAFETY: whoever has HELD has the function, which is Send; the record may be used from any thread.
+// SAFETY: whoever has HELD has the function, which is Send (R10); the record may be used from any thread.
 unsafe impl Send for Ours {}
 
 impl Ours {
     pub(crate) fn run(self) {
-        // SAFETY: HELD is ours.
+        // SAFETY: HELD is ours (R10).
         if let Some(function) = unsafe { Callback::at(self.0).take() } {
             contain(function);
         }
@@ -103,10 +103,10 @@ impl Ours {
 
 impl Drop for Ours {
     fn drop(&mut self) {
-        // SAFETY: HELD is ours.
+        // SAFETY: HELD is ours (R10).
         let function = unsafe { Callback::at(self.0).take() };
         contain(|| drop(function));
-        // SAFETY: it was ended, and this is its one burial.
+        // SAFETY: it was ended, and this is its one burial (R10).
         unsafe { bury::bury(self.0.cast()) };
     }
 }
@@ -118,7 +118,7 @@ impl Drop for Ours {
 /// HELD is the caller's, and passes.
 pub(crate) unsafe fn hand_over(callback: *mut Callback) {
     let queue = local::callbacks();
-    // SAFETY: its `limbo` word goes with HELD, for who ended it does not take it off its list before it has run.
+    // SAFETY: its `limbo` word goes with HELD, for who ended it does not take it off its list before it has run (R10).
     unsafe { queue.pending.push(callback.cast()) };
     tuning::window("dispatcher not woken");
     queue.parker.wake();
@@ -145,14 +145,14 @@ pub(crate) unsafe fn register(node: *mut Node, function: Function) -> Option<*mu
         if unsafe { tree::list(node, at, callback.cast()) }.is_ok() {
             return Some(callback);
         }
-        // SAFETY: on no list, and all its pins are ours.
+        // SAFETY: on no list, and all its pins are ours (R10).
         let function = unsafe { Callback::at(callback).take() };
         // SAFETY: as above; it registered nowhere.
         unsafe { super::node::free(callback.cast()) };
         function?
     };
     let late = Callback::allocate(Parent::BACKGROUND, Pins::NONE, function);
-    // SAFETY: its HELD is ours.
+    // SAFETY: its HELD is ours (R10).
     unsafe { hand_over(late) };
     None
 }
@@ -173,7 +173,7 @@ pub(crate) unsafe fn stop(callback: *mut Callback) -> bool {
     // SAFETY: as above.
     let is_done = unsafe { entry.parent().to_node().and_then(|node| tree::err(node)) }.is_some();
     if is_done {
-        // SAFETY: HELD is ours.
+        // SAFETY: HELD is ours (R10).
         unsafe { hand_over(callback) };
     } else {
         // Lets go of the function, then of the registration.
@@ -191,7 +191,7 @@ pub(crate) unsafe fn unpin(callback: *mut Callback) {
     let entry: *mut Entry = callback.cast();
     // SAFETY: the caller's promise.
     if unsafe { Entry::at(entry) }.state().unpin(Pins::LINK) {
-        // SAFETY: the last pin was ours.
+        // SAFETY: the last pin was ours (R10).
         unsafe { bury::reclaim(entry) };
     }
 }

@@ -57,7 +57,7 @@ pub(crate) struct Core {
     pub(crate) upper: Upper,
 }
 
-// SAFETY: the wheel is used by whoever has the turn, one thread at a time; the rest is shared by its own means.
+// SAFETY: the wheel is used by whoever has the turn, one thread at a time (R10); the rest is shared by its own means.
 unsafe impl Send for Core {}
 // SAFETY: as above.
 unsafe impl Sync for Core {}
@@ -201,7 +201,7 @@ impl Core {
     /// As [`Nursery::arm`].
     #[inline]
     pub(crate) unsafe fn arm(&self, timed: *mut Timed, now: Time) -> Option<Late> {
-        // SAFETY: the caller has a handle.
+        // SAFETY: the caller has a handle (R8).
         let node = unsafe { Timed::at(timed) }.node();
         let deadline = node.deadline();
         // SAFETY: the caller's promise.
@@ -286,7 +286,7 @@ impl Core {
         self.nursery.distrust();
         if self.moves.is_under_way() {
             self.wheel.with_mut(|wheel| {
-                // SAFETY: whoever has the turn has the wheel.
+                // SAFETY: whoever has the turn has the wheel (R10).
                 let wheel = unsafe { &mut *wheel };
                 *wheel = Wheel::new();
                 self.note(wheel);
@@ -338,7 +338,7 @@ impl Core {
             self.take(|wheel| {
                 self.nursery.collect(Time::NEVER, wheel);
                 wheel.remove(|timed| {
-                    // SAFETY: what is in the wheel is pinned by it.
+                    // SAFETY: what is in the wheel is pinned by it (R10).
                     Timed::at(timed).node().entry().kind() != Kind::Wait
                 })
             })
@@ -351,7 +351,7 @@ impl Core {
     unsafe fn take(&self, take: impl FnOnce(&mut Wheel) -> Armed) -> Armed {
         self.moves.begin();
         let taken = self.wheel.with_mut(|wheel| {
-            // SAFETY: whoever has the turn has the wheel.
+            // SAFETY: whoever has the turn has the wheel (R10).
             let wheel = unsafe { &mut *wheel };
             let taken = take(wheel);
             self.note(wheel);
@@ -376,7 +376,7 @@ impl Core {
             self.take(|wheel| {
                 self.nursery.collect(Time::PAST, wheel);
                 wheel.remove(|timed| {
-                    // SAFETY: what is in the wheel is pinned by it.
+                    // SAFETY: what is in the wheel is pinned by it (R10).
                     let state = Timed::at(timed).node().state().load();
                     !state.is_held()
                 })

@@ -36,7 +36,7 @@ fn root(core: Arc<Core>) -> *mut Node {
 /// The root that the whole of a program hangs its contexts on.
 fn first_root(core: Arc<Core>) -> *mut Node {
     let root = root(core);
-    // SAFETY: the handle is ours.
+    // SAFETY: the handle is ours (R8).
     unsafe { tree::inflate(root) };
     root
 }
@@ -53,7 +53,7 @@ pub(crate) unsafe fn root_beside(node: *mut Node) -> Option<*mut Node> {
     if ptr::eq(core, local::global()) {
         return None;
     }
-    // SAFETY: the root of its tree has a count of it, which came from an `Arc`.
+    // SAFETY: the root of its tree has a count of it, which came from an `Arc` (R8).
     let core = unsafe {
         Arc::increment_strong_count(core);
         Arc::from_raw(core)

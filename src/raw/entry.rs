@@ -193,7 +193,7 @@ impl Entry {
     ///
     /// The caller owns the list the entry is on.
     pub(crate) unsafe fn back(&self) -> *mut Self {
-        // SAFETY: only the owner of the list touches the cell.
+        // SAFETY: only the owner of the list touches the cell (R5).
         self.back.with(|back| unsafe { *back })
     }
 
@@ -201,7 +201,7 @@ impl Entry {
     ///
     /// As `back`.
     pub(crate) unsafe fn set_back(&self, entry: *mut Self) {
-        // SAFETY: only the owner of the list touches the cell.
+        // SAFETY: only the owner of the list touches the cell (R5).
         self.back.with_mut(|back| unsafe { *back = entry });
     }
 

@@ -50,7 +50,7 @@ impl Handle {
 
     /// Of its node; 0 of a background.
     pub(crate) fn place(&self) -> u32 {
-        // SAFETY: `self` is a handle of it.
+        // SAFETY: `self` is a handle of it (R8).
         self.node()
             .map_or(0, |node| unsafe { Node::at(node) }.entry().place())
     }
@@ -63,7 +63,7 @@ impl Handle {
     pub(crate) fn derive(&self, values_place: u32) -> (Self, Self) {
         let plan = Plan::new(Kind::Cancel, 2).after(values_place);
         let node = match self.node() {
-            // SAFETY: `self` is a handle of it.
+            // SAFETY: `self` is a handle of it (R8).
             Some(parent) => unsafe { tree::derive_with(parent, plan, |_| ()) },
             // SAFETY: as above.
             None => unsafe { self.under().derive(plan) },
@@ -110,7 +110,7 @@ impl Handle {
         values_place: u32,
     ) -> (Self, Self, Option<Cause>) {
         let plan = Plan::new(Kind::Cancel, 2).after(values_place);
-        // SAFETY: `self` is a handle of what it is under.
+        // SAFETY: `self` is a handle of what it is under (R8).
         let (node, unused) = unsafe { timers::derive(under, due, plan, cause) };
         // SAFETY: the node was made with two handles.
         unsafe { (Self::from_node(node), Self::from_node(node), unused) }
@@ -127,7 +127,7 @@ impl Handle {
 
     /// The timers its deadlines are kept by.
     pub(crate) fn core(&self) -> &Core {
-        // SAFETY: `self` is a handle of it, and the answer borrows `self`.
+        // SAFETY: `self` is a handle of it, and the answer borrows `self` (R8).
         unsafe { self.under().core() }
     }
 
@@ -139,9 +139,9 @@ impl Handle {
         if self.endable().is_none() {
             return self.clone();
         }
-        // SAFETY: `self` is a handle of it.
+        // SAFETY: `self` is a handle of it (R8).
         match unsafe { engine::root_beside(node) } {
-            // SAFETY: its one handle is ours.
+            // SAFETY: its one handle is ours (R8).
             Some(root) => unsafe { Self::from_node(root) },
             None => Self::BACKGROUND,
         }
@@ -149,14 +149,14 @@ impl Handle {
 
     /// The earliest deadline of it and what it was derived from. Wait-free.
     pub(crate) fn deadline(&self) -> Time {
-        // SAFETY: `self` is a handle of it.
+        // SAFETY: `self` is a handle of it (R8).
         self.node()
             .map_or(Time::NEVER, |node| unsafe { Node::at(node) }.deadline())
     }
 
     /// What it was given may be done, if only by what is derived from it.
     pub(super) fn endable(&self) -> Option<*mut Node> {
-        // SAFETY: `self` is a handle of it.
+        // SAFETY: `self` is a handle of it (R8).
         self.node()
             .filter(|node| unsafe { tree::is_endable(*node) })
     }
@@ -168,21 +168,21 @@ impl Handle {
     /// The thread cannot be started.
     pub(crate) fn threaded(name: &str, report: Report) -> std::io::Result<Self> {
         let root = engine::threaded(name, report)?;
-        // SAFETY: the root's one handle is ours.
+        // SAFETY: the root's one handle is ours (R8).
         Ok(unsafe { Self::from_node(root) })
     }
 
     /// An engine that a loop of the program's drives.
     pub(crate) fn driven(wake: Option<Wake>, report: Report) -> (Self, Timers) {
         let (root, timers) = engine::driven(wake, report);
-        // SAFETY: the root's one handle is ours.
+        // SAFETY: the root's one handle is ours (R8).
         (unsafe { Self::from_node(root) }, timers)
     }
 
     /// An engine whose clock is moved by hand.
     pub(crate) fn manual(report: Report) -> (Self, Timers) {
         let (root, timers) = engine::manual(report);
-        // SAFETY: the root's one handle is ours.
+        // SAFETY: the root's one handle is ours (R8).
         (unsafe { Self::from_node(root) }, timers)
     }
 
@@ -198,11 +198,11 @@ impl Handle {
         let mut merging = Merging::new();
         for parent in parents {
             if let Some(node) = parent.node() {
-                // SAFETY: `parent` is a handle of it.
+                // SAFETY: `parent` is a handle of it (R8).
                 unsafe { merging.add(node) };
             }
         }
-        // SAFETY: one handle of it is now ours.
+        // SAFETY: one handle of it is now ours (R8).
         merging
             .finish()
             .map(|node| unsafe { Self::from_node(node) })
@@ -222,20 +222,20 @@ impl Handle {
 
     #[inline(always)]
     fn state(&self) -> Option<Snapshot> {
-        // SAFETY: `self` is a handle of it.
+        // SAFETY: `self` is a handle of it (R8).
         self.node()
             .map(|node| unsafe { Node::at(node) }.state().load())
     }
 
     /// Wait-free; a step for each level up to the one that was cancelled.
     pub(crate) fn cause(&self) -> Option<Cause> {
-        // SAFETY: `self` is a handle of it.
+        // SAFETY: `self` is a handle of it (R8).
         self.node().and_then(|node| unsafe { tree::cause(node) })
     }
 
     /// Lock-free; walks.
     pub(crate) fn child_count(&self) -> usize {
-        // SAFETY: `self` is a handle of it.
+        // SAFETY: `self` is a handle of it (R8).
         self.node()
             .map_or(0, |node| unsafe { tree::child_count(node) })
     }
@@ -248,7 +248,7 @@ impl Handle {
     /// Ends it and all below. Lock-free; what is ended is to be told.
     pub(crate) fn cancel(&self, cause: Option<Cause>) -> Ended<'_> {
         match self.node() {
-            // SAFETY: `self` is a handle of it, and the answer borrows `self`.
+            // SAFETY: `self` is a handle of it, and the answer borrows `self` (R8).
             Some(node) => unsafe { walk::cancel(node, cause) },
             None => Ended::nothing(cause),
         }
@@ -260,14 +260,14 @@ impl Handle {
         let Some(node) = self.node() else {
             return Some(false);
         };
-        // SAFETY: `self` is a handle of it.
+        // SAFETY: `self` is a handle of it (R8).
         unsafe { Node::at(node) }.state().end_untold(End::CANCELED)
     }
 
     /// Ends it and gives the handle up, if that takes one RMW: nobody waits on it. `false`: nothing was done.
     #[inline]
     pub(crate) fn end_and_release(&mut self) -> bool {
-        // SAFETY: the handle is ours, and if it was released, forgotten.
+        // SAFETY: the handle is ours, and if it was released, forgotten (R8).
         let released = self
             .node()
             .is_none_or(|node| unsafe { tree::end_and_release(node) });
@@ -285,7 +285,7 @@ impl Handle {
 
     /// The node's channel, disconnected once it is done; `None`: it never will be. Allocates on first use.
     pub(crate) fn channel(&self) -> Option<&Channel> {
-        // SAFETY: `self` is a handle of it, and the answer borrows `self`.
+        // SAFETY: `self` is a handle of it, and the answer borrows `self` (R8).
         self.endable().map(|node| unsafe { waits::channel(node) })
     }
 
@@ -295,7 +295,7 @@ impl Handle {
             contain(|| drop(function));
             return Err(false);
         };
-        // SAFETY: `self` is a handle of it.
+        // SAFETY: `self` is a handle of it (R8).
         let callback = unsafe { callbacks::register(node, function) }.ok_or(true)?;
         Ok(Registered(callback.expose_provenance()))
     }
@@ -305,14 +305,14 @@ impl Handle {
     #[inline(always)]
     pub(crate) fn set_site(&self, number: u16) {
         if let Some(node) = self.node() {
-            // SAFETY: `self` is a handle of it.
+            // SAFETY: `self` is a handle of it (R8).
             unsafe { Node::at(node) }.entry().site().set(number);
         }
     }
 
     pub(crate) fn view(&self) -> View<'_> {
         match self.node() {
-            // SAFETY: `self` is a handle of it.
+            // SAFETY: `self` is a handle of it (R8).
             Some(node) => View::Node(unsafe { NodeView::new(node) }),
             None if self.0 == TODO => View::Todo,
             None => View::Background,
@@ -344,7 +344,7 @@ impl Lent<'_> {
             return local::global();
         }
         let node = ptr::with_exposed_provenance_mut(self.handle);
-        // SAFETY: who lent it has a handle of the node, and keeps it meanwhile.
+        // SAFETY: who lent it has a handle of the node, and keeps it meanwhile (R8).
         unsafe { Node::at(node) }.core()
     }
 }
@@ -354,7 +354,7 @@ impl Clone for Handle {
     #[inline]
     fn clone(&self) -> Self {
         if let Some(node) = self.node() {
-            // SAFETY: `self` is a handle of it.
+            // SAFETY: `self` is a handle of it (R8).
             unsafe { Node::at(node) }.state().acquire();
         }
         Self(self.0)
@@ -365,7 +365,7 @@ impl Drop for Handle {
     #[inline]
     fn drop(&mut self) {
         if let Some(node) = self.node() {
-            // SAFETY: the handle is ours.
+            // SAFETY: the handle is ours (R8).
             unsafe { tree::release(node) };
         }
     }
@@ -393,14 +393,14 @@ impl Registered {
 
     /// `true`: this call kept it from running. Lock-free; drops the function then.
     pub(crate) fn stop(&self) -> bool {
-        // SAFETY: pinned.
+        // SAFETY: pinned (R10).
         unsafe { callbacks::stop(self.callback()) }
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        // SAFETY: the pin is ours, and given up here.
+        // SAFETY: the pin is ours, and given up here (R10).
         unsafe { callbacks::unpin(self.callback()) };
     }
 }

@@ -227,7 +227,7 @@ impl Branch {
             Ownership::Closed => Removal::LEFT,
             // SAFETY: the caller's promise.
             Ownership::Busy => unsafe { self.hand_over(entry) },
-            // SAFETY: the caller's promise; the list is owned.
+            // SAFETY: the caller's promise (R5); the list is owned.
             Ownership::Taken => unsafe { self.remove_as_owner(entry) },
         }
     }
@@ -308,7 +308,7 @@ impl Branch {
                 let mut entry = self.head.load().newest();
                 while !entry.is_null() {
                     count += counted(entry);
-                    // SAFETY: listed entries are pinned by the list, which the owner alone takes them off.
+                    // SAFETY: listed entries are pinned by the list, which the owner alone takes them off (R5).
                     entry = unsafe { Entry::at(entry) }.next();
                 }
                 Some((count, self.let_go(None, false).limbo))
@@ -338,7 +338,7 @@ impl Branch {
         let head = self.head.load();
         let mut entry = head.newest();
         while !entry.is_null() {
-            // SAFETY: listed entries are pinned by the list until `take` has them.
+            // SAFETY: listed entries are pinned by the list until `take` has them (R10).
             let next = unsafe { Entry::at(entry) }.next();
             take(entry);
             entry = next;

@@ -53,10 +53,10 @@ impl Merging {
             self.parents = 1;
             return;
         }
-        // SAFETY: one handle of it is ours, and of the parent the caller's.
+        // SAFETY: one handle of it is ours, and of the parent the caller's (R8).
         let (node, from) = unsafe { (Node::at(self.node), Node::at(parent)) };
         node.set_deadline(node.deadline().min(from.deadline()));
-        // SAFETY: one handle of it is ours.
+        // SAFETY: one handle of it is ours (R8).
         let done = unsafe { tree::err(self.node) }.is_some();
         if done || !self.is_new(parent) {
             return;
@@ -64,7 +64,7 @@ impl Merging {
         if self.links == tuning::LINKS_MAX {
             self.extend();
         }
-        // SAFETY: the caller's promise; a handle of the node is ours.
+        // SAFETY: the caller's promise (R8); a handle of the node is ours.
         unsafe { self.link(parent) };
         self.parents += 1;
         self.links += 1;
@@ -87,16 +87,16 @@ impl Merging {
     }
 
     fn named(&self) -> impl Iterator<Item = *mut Node> {
-        // SAFETY: a handle of the node is ours.
+        // SAFETY: a handle of the node is ours (R8).
         unsafe { parents(self.node) }
     }
 
     /// Continues on a child of the node, whose state word has no room for more links.
     #[cold]
     fn extend(&mut self) {
-        // SAFETY: a handle of the node is ours.
+        // SAFETY: a handle of the node is ours (R8).
         let child = unsafe { tree::derive(self.node, Plan::new(Kind::Merged, 1)) };
-        // SAFETY: the handle is ours; the child's registration keeps the node.
+        // SAFETY: the handle is ours (R8); the child's registration keeps the node.
         unsafe { tree::release(self.node) };
         self.node = child;
         self.links = 0;
@@ -125,7 +125,7 @@ impl Merging {
         // SAFETY: the caller's promise.
         unsafe { tree::register(at) };
         if let Some(error) = from.state().load().err() {
-            // SAFETY: a handle of the node is ours.
+            // SAFETY: a handle of the node is ours (R8).
             let end = unsafe { walk::via(self.node, parent, error) };
             // SAFETY: in no list; its bytes are ours.
             unsafe { Link::at(link) }
@@ -141,7 +141,7 @@ impl Merging {
 impl Drop for Merging {
     fn drop(&mut self) {
         if !self.node.is_null() {
-            // SAFETY: the handle is ours.
+            // SAFETY: the handle is ours (R8).
             unsafe { tree::release(self.node) };
         }
     }
@@ -159,7 +159,7 @@ pub(crate) unsafe fn parents(node: *mut Node) -> impl Iterator<Item = *mut Node>
     let links = std::iter::from_fn(move || {
         (!link.is_null()).then(|| {
             let entry: *mut Entry = link.cast();
-            // SAFETY: the node has HELD of its links.
+            // SAFETY: the node has HELD of its links (R10).
             link = unsafe { Link::at(link) }.sibling;
             entry
         })

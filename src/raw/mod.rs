@@ -23,7 +23,8 @@
 //!
 //! # Rules
 //!
-//! Cited by number where the code stands on them.
+//! Cited by number where the code stands on them. A SAFETY comment names one, or passes on what its function's own Safety
+//! section asks of the caller; what was just made and nobody else has seen needs none.
 //!
 //! * **R1** A pin is given up by one RMW, its holder's last use of the address, as a comparand too.
 //! * **R2** An undertaker touches the parent no more once its registration there is given back: in the CAS that takes the
@@ -99,26 +100,34 @@ pub(crate) mod batch;
 pub(crate) mod bury;
 pub(crate) mod callbacks;
 pub(crate) mod core;
+#[forbid(unsafe_code)]
 pub(crate) mod drive;
 pub(crate) mod engine;
 pub(crate) mod entry;
 pub(crate) mod handle;
+#[forbid(unsafe_code)]
 pub(crate) mod head;
 pub(crate) mod list;
 pub(crate) mod merge;
+#[forbid(unsafe_code)]
 pub(crate) mod moves;
 pub(crate) mod node;
 pub(crate) mod nursery;
+#[forbid(unsafe_code)]
 pub(crate) mod parker;
 pub(crate) mod pool;
+#[forbid(unsafe_code)]
 pub(crate) mod site;
 pub(crate) mod slot;
+#[forbid(unsafe_code)]
 pub(crate) mod state;
 pub(crate) mod stripes;
+#[forbid(unsafe_code)]
 pub(crate) mod time;
 pub(crate) mod timers;
 pub(crate) mod tree;
 pub(crate) mod turn;
+#[forbid(unsafe_code)]
 pub(crate) mod turn_word;
 pub(crate) mod values;
 pub(crate) mod view;

@@ -240,7 +240,7 @@ impl Timed {
     ///
     /// The caller has the ARMED pin, for as long as it uses the answer.
     pub(crate) unsafe fn next(&self) -> *mut Self {
-        // SAFETY: the word goes with the pin.
+        // SAFETY: the word goes with the pin (R10).
         self.next.with(|next| unsafe { *next })
     }
 
@@ -248,7 +248,7 @@ impl Timed {
     ///
     /// The caller has the ARMED pin.
     pub(crate) unsafe fn set_next(&self, timed: *mut Self) {
-        // SAFETY: the word goes with the pin.
+        // SAFETY: the word goes with the pin (R10).
         self.next.with_mut(|next| unsafe { *next = timed });
     }
 }
@@ -304,7 +304,7 @@ impl Callback {
     ///
     /// The caller has HELD.
     pub(crate) unsafe fn take(&self) -> Option<Function> {
-        // SAFETY: the cell goes with HELD.
+        // SAFETY: the cell goes with HELD (R10).
         self.function
             .with_mut(|function| unsafe { (*function).take() })
     }

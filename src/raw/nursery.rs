@@ -312,7 +312,7 @@ impl Stripe {
         let mut spilled: *mut Timed =
             ptr::with_exposed_provenance_mut(self.inbox.swap(0, Ordering::SeqCst));
         while !spilled.is_null() {
-            // SAFETY: what was on the stack is ours, with its ARMED pin.
+            // SAFETY: what was on the stack is ours, with its ARMED pin (R10).
             let next = unsafe { Timed::at(spilled).next() };
             // SAFETY: as above.
             unsafe { wheel.insert(spilled) };
@@ -341,7 +341,7 @@ impl Stripe {
                 let taken =
                     slot.compare_exchange(word, EMPTY, Ordering::Acquire, Ordering::Relaxed);
                 if taken.is_ok() {
-                    // SAFETY: the CAS gave us its ARMED pin.
+                    // SAFETY: the CAS gave us its ARMED pin (R10).
                     unsafe { wheel.insert(Word(word).timed()) };
                 }
             }

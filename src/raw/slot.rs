@@ -97,10 +97,10 @@ impl CauseSlot {
             _ => {
                 if word & TAG == GIVEN {
                     let body = ptr::with_exposed_provenance::<Body>(word);
-                    // SAFETY: the slot has a count of it, which goes only when the node has ended.
+                    // SAFETY: the slot has a count of it, which goes only when the node has ended (R8).
                     unsafe { Arc::increment_strong_count(body) };
                 }
-                // SAFETY: the count just made; inline causes have none.
+                // SAFETY: the count just made (R8); inline causes have none.
                 Some(Filled::Given(unsafe { take_cause(word) }))
             }
         }

@@ -191,7 +191,7 @@ unsafe fn timed_otherwise(
     }
     // SAFETY: as above.
     let (node, unused) = unsafe { make(under, core, plan, now, cause) };
-    // SAFETY: the handles are ours; what it gives way to nobody has asked for yet.
+    // SAFETY: the handles are ours (R8); what it gives way to nobody has asked for yet.
     let failed = failed.and_then(|failed| unsafe { Node::at(node) }.cause.give(failed).err());
     (node, unused.or(failed))
 }
@@ -210,7 +210,7 @@ unsafe fn make(
     // SAFETY: the caller's promise.
     let node = unsafe { under.derive(plan) };
     let timed: *mut Timed = node.cast();
-    // SAFETY: the handles are ours.
+    // SAFETY: the handles are ours (R8).
     let this = unsafe { Timed::at(timed) };
     // Before it is armed nobody asks for it.
     let unused = cause.and_then(|cause| this.cause.give(cause).err());

@@ -146,7 +146,7 @@ pub(crate) unsafe fn place(parent: *mut Node) -> Parent {
     match unsafe { Node::at(parent) }.stripes.get() {
         None => Parent::node(parent),
         Some(stripes) => {
-            // SAFETY: the node keeps its stripes.
+            // SAFETY: the node keeps its stripes (R10).
             Parent::stripe(unsafe { stripes.get(local::known_index()) })
         }
     }
@@ -224,7 +224,7 @@ pub(crate) unsafe fn inflate(node: *mut Node) {
 pub(crate) unsafe fn release(node: *mut Node) {
     // SAFETY: the caller's promise.
     let released = unsafe { Node::at(node) }.state().release();
-    // SAFETY: it was the caller's handle that was released.
+    // SAFETY: it was the caller's handle that was released (R8).
     unsafe { released_handle(node, released) };
 }
 
@@ -255,15 +255,15 @@ pub(crate) unsafe fn end_and_release(node: *mut Node) -> bool {
 /// A handle of the caller's was released with this answer.
 #[inline]
 unsafe fn released_handle(node: *mut Node, released: Released) {
-    // SAFETY: the last handle's HELD is ours now.
+    // SAFETY: the last handle's HELD is ours now (R10).
     let ended = match released {
         Released::Shared => false,
         Released::Last => true,
-        // SAFETY: it was the last handle.
+        // SAFETY: it was the last handle (R8).
         Released::LastWithEntries => unsafe { bury::orphan(node) },
     };
     if ended {
-        // SAFETY: no handle and no registration is left.
+        // SAFETY: no handle and no registration is left (R8).
         unsafe { bury::bury(node.cast()) };
     }
 }
@@ -276,7 +276,7 @@ unsafe fn released_handle(node: *mut Node, released: Released) {
 pub(crate) unsafe fn cause(node: *mut Node) -> Option<Cause> {
     let mut node = node;
     loop {
-        // SAFETY: the caller's handle keeps the first, each one's registration the next.
+        // SAFETY: the caller's handle keeps the first, each one's registration the next (R8).
         let this = unsafe { Node::at(node) };
         let end = this.state().load().end()?;
         node = match end.cause_at {
@@ -326,7 +326,7 @@ pub(crate) unsafe fn child_count(node: *mut Node) -> usize {
     let own = 1 + stripes.map_or(0, Stripes::count);
     let mut total = count_in(&this.branch, own);
     if let Some(stripes) = stripes {
-        // SAFETY: the node keeps its stripes.
+        // SAFETY: the node keeps its stripes (R10).
         for stripe in unsafe { stripes.iter() } {
             // SAFETY: as above.
             total += count_in(&unsafe { Stripe::at(stripe) }.branch, 1);
@@ -347,7 +347,7 @@ fn count_in(branch: &Branch, own: usize) -> usize {
 }
 
 fn counts(entry: *mut Entry) -> usize {
-    // SAFETY: `Branch::count` hands out listed entries, pinned while it owns the list.
+    // SAFETY: `Branch::count` hands out listed entries, pinned while it owns the list (R10).
     let this = unsafe { Entry::at(entry) };
     let context = match this.kind() {
         Kind::Waiter | Kind::Sleep | Kind::Wait | Kind::Engine => return 0,

@@ -142,7 +142,7 @@ impl Values {
     #[inline(always)]
     fn table(&self) -> Table<'_> {
         match self.node() {
-            // SAFETY: `self` has a chain count of it.
+            // SAFETY: `self` has a chain count of it (R8).
             Some(node) => unsafe { ValueNode::table(node) },
             None => Table::EMPTY,
         }
@@ -150,7 +150,7 @@ impl Values {
 
     /// Of the newest node; 0: there is none.
     pub(crate) fn place(&self) -> u32 {
-        // SAFETY: `self` has a chain count of it.
+        // SAFETY: `self` has a chain count of it (R8).
         self.node()
             .map_or(0, |node| unsafe { ValueNode::at(node) }.place)
     }
@@ -173,11 +173,11 @@ impl Values {
         };
         let continued = self
             .node()
-            // SAFETY: `self` has a chain count of it.
+            // SAFETY: `self` has a chain count of it (R8).
             .map(|node| unsafe { ValueNode::at(node) }.before + ONE_BEFORE)
             .filter(|&before| before < (tuning::VALUES_MAX + 1) * ONE_BEFORE);
         let (previous, before) = match continued {
-            // SAFETY: `self` has one.
+            // SAFETY: `self` has one (R8).
             Some(before) => (unsafe { self.0.acquire(1) }, before),
             None => (Hold::NONE, self.local()),
         };
@@ -196,7 +196,7 @@ impl Values {
     /// The value of a key. Wait-free: the same at any depth, with a step for each doubling of the keys past 4,096.
     #[inline]
     pub(crate) fn get<T>(&self, key: &'static TypedKey<T>) -> Option<&T> {
-        // SAFETY: `self` has a chain count of it.
+        // SAFETY: `self` has a chain count of it (R8).
         let table = unsafe { ValueNode::table(self.node()?) };
         // SAFETY: the entries last as long as `self`.
         let entry = table.get(key.tag.id(), |entry| unsafe { ValueNode::id(entry) })?;
@@ -225,7 +225,7 @@ impl Values {
     /// LOCAL, if something on the path is; else 0.
     #[inline]
     fn local(&self) -> u32 {
-        // SAFETY: `self` has a chain count of it.
+        // SAFETY: `self` has a chain count of it (R8).
         self.node()
             .map_or(0, |node| unsafe { ValueNode::at(node) }.before & LOCAL)
     }
@@ -253,7 +253,7 @@ impl Values {
         let mut path = Vec::new();
         let mut next = self.node();
         while let Some(node) = next {
-            // SAFETY: `self` has a chain count of the first, each of the next.
+            // SAFETY: `self` has a chain count of the first, each of the next (R8).
             let this = unsafe { ValueNode::at(node) };
             path.extend(this.key.map(|key| (this.place, key.name)));
             if this.previous == Hold::NONE {
@@ -279,7 +279,7 @@ impl Clone for Values {
     /// Wait-free: one RMW; none where there are no values, or where this thread has cloned them often.
     #[inline]
     fn clone(&self) -> Self {
-        // SAFETY: `self` has one.
+        // SAFETY: `self` has one (R8).
         Self(unsafe { self.0.acquire(1) })
     }
 }
@@ -287,7 +287,7 @@ impl Clone for Values {
 impl Drop for Values {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: the chain count is ours.
+        // SAFETY: the chain count is ours (R8).
         unsafe { self.0.release(1) };
     }
 }
@@ -303,7 +303,7 @@ impl Values {
     /// Wait-free: as one clone.
     pub(crate) fn copies(&self, count: usize) -> Copies {
         Copies {
-            // SAFETY: `self` has one.
+            // SAFETY: `self` has one (R8).
             values: unsafe { self.0.acquire(count) },
             left: count,
         }

@@ -83,9 +83,9 @@ impl<'a> NodeView<'a> {
             let end = this.state().load().end()?;
             let from = match end.cause_at {
                 CauseAt::Plain | CauseAt::Own => None,
-                // SAFETY: the node's registration keeps its parent, which has a node.
+                // SAFETY: the node's registration keeps its parent, which has a node (R8).
                 CauseAt::Inherited => unsafe { this.entry().parent().to_node() },
-                // SAFETY: it has handles or what is below it has: its undertaker has not come.
+                // SAFETY: it has handles or what is below it has (R10): its undertaker has not come.
                 CauseAt::Slot => match unsafe { this.cause.get() }? {
                     Filled::Given(_) => None,
                     Filled::Via(parent) => Some(parent),
@@ -119,7 +119,7 @@ impl<'a> NodeView<'a> {
         if !node.entry().kind().is_timed() {
             return None;
         }
-        // SAFETY: kept; and the root of its tree keeps the core.
+        // SAFETY: kept (R8); and the root of its tree keeps the core.
         let core: &Core = unsafe { &*node.core() };
         Some((node.deadline(), core.now()))
     }
@@ -140,7 +140,7 @@ impl<'a> NodeView<'a> {
             ParentRef::Background => View::Background,
             ParentRef::Todo => View::Todo,
             ParentRef::Node(_) | ParentRef::Stripe(_) => {
-                // SAFETY: the node's registration keeps its parent, which has a node.
+                // SAFETY: the node's registration keeps its parent, which has a node (R8).
                 match unsafe { parent.to_node() } {
                     // SAFETY: as above.
                     Some(node) => match unsafe { Self::new(node) } {

@@ -29,7 +29,7 @@ impl Waiting {
     /// `None`: the node is done, or never will be. Lock-free.
     pub(crate) fn on(handle: &Handle) -> Option<Self> {
         let node = handle.node()?;
-        // SAFETY: `handle` is a handle of it.
+        // SAFETY: `handle` is a handle of it (R8).
         let waiter = unsafe { waits::install(node) }?;
         Some(Self {
             waiter: waiter.expose_provenance(),
@@ -43,7 +43,7 @@ impl Waiting {
 
     /// How the node ended. Wait-free.
     pub(crate) fn err(&self) -> Option<Error> {
-        // SAFETY: HELD is ours, and the registration keeps the node.
+        // SAFETY: HELD is ours, and the registration keeps the node (R10).
         unsafe { waits::node_of(self.waiter()).and_then(|node| tree::err(node)) }
     }
 
@@ -54,7 +54,7 @@ impl Waiting {
     /// If cloning it does; nothing has changed then.
     #[inline]
     pub(crate) fn register(&mut self, waker: &Waker) {
-        // SAFETY: HELD is ours.
+        // SAFETY: HELD is ours (R10).
         let this = unsafe { Waiter::at(self.waiter()) };
         // SAFETY: `self` is who polls it.
         unsafe { self.left.leave(this.entry().state(), &this.waker, waker) };
@@ -63,7 +63,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        // SAFETY: HELD is ours, and given up here.
+        // SAFETY: HELD is ours, and given up here (R10).
         unsafe { waits::remove(self.waiter(), self.left) };
     }
 }
@@ -78,10 +78,10 @@ pub(crate) struct Sleeping {
 impl Sleeping {
     /// From now on, by the clock of the context's engine. Lock-free, but for the start of the timer thread.
     pub(crate) fn under(handle: &Handle, duration: Duration) -> Self {
-        // SAFETY: `handle` is a handle of what it is under.
+        // SAFETY: `handle` is a handle of what it is under (R8).
         let node = unsafe { timers::sleep(handle.under(), Due::After(duration), Kind::Sleep) };
         Self {
-            // SAFETY: the node's one handle is ours.
+            // SAFETY: the node's one handle is ours (R8).
             node: unsafe { Handle::from_node(node) },
             left: Left::Nothing,
         }
@@ -97,7 +97,7 @@ impl Sleeping {
 
     fn timed(&self) -> Option<&Timed> {
         let node = self.node.node()?;
-        // SAFETY: `self` has a handle of the node, whose kind is a timed one.
+        // SAFETY: `self` has a handle of the node, whose kind is a timed one (R8).
         Some(unsafe { Timed::at(node.cast()) })
     }
 
@@ -140,7 +140,7 @@ impl Handle {
             return self.block(Time::now().after(duration));
         }
         if self.err().is_none() {
-            // SAFETY: `self` is a handle of what it is under; the node's one handle is ours.
+            // SAFETY: `self` is a handle of what it is under (R8); the node's one handle is ours.
             let passed = unsafe {
                 let node = timers::sleep(self.under(), Due::After(duration), Kind::Wait);
                 Self::from_node(node)
@@ -154,7 +154,7 @@ impl Handle {
     /// the thread may be held up by a waker, or be this one.
     pub(crate) fn err_due(&self) -> Option<Error> {
         while self.err().is_none() {
-            // SAFETY: `self` is a handle of it, which keeps all it was derived from.
+            // SAFETY: `self` is a handle of it, which keeps all it was derived from (R8).
             unsafe { fire(due(self.endable()?)?) };
         }
         self.err()
@@ -169,7 +169,7 @@ impl Handle {
             }
         };
         loop {
-            // SAFETY: `self` is a handle of it.
+            // SAFETY: `self` is a handle of it (R8).
             let seen = unsafe { waits::announce_sleeper(node) };
             if let Some(error) = seen.err() {
                 return Some(error);
@@ -207,7 +207,7 @@ unsafe fn due(node: *mut Node) -> Option<*mut Node> {
     let mut seen = HashSet::new();
     let mut next = Some(node);
     while let Some(node) = next.take().or_else(|| ahead.pop()) {
-        // SAFETY: the caller's handle keeps the first, each one's registration the next.
+        // SAFETY: the caller's handle keeps the first, each one's registration the next (R8).
         let this = unsafe { Node::at(node) };
         let deadline = this.deadline();
         // No deadline above it is earlier.
@@ -215,7 +215,7 @@ unsafe fn due(node: *mut Node) -> Option<*mut Node> {
         if deadline > now || !is_earliest || !(seen.is_empty() || seen.insert(node)) {
             continue;
         }
-        // SAFETY: the root of its tree keeps the core.
+        // SAFETY: the root of its tree keeps the core (R8).
         let core: &Core = unsafe { &*this.core() };
         if this.entry().kind() == Kind::Deadline && core.is_served() {
             earliest = Some((deadline, node));

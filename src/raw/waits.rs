@@ -22,7 +22,7 @@ use crate::tuning;
 pub(crate) fn tell(mut ended: Ended<'_>) {
     tuning::window("not told");
     while let Some(entry) = ended.won.pop() {
-        // SAFETY: pinned by a closed list below that handle, or that node itself.
+        // SAFETY: pinned by a closed list below that handle, or that node itself (R5).
         let this = unsafe { Entry::at(entry) };
         match this.kind() {
             Kind::Waiter => {
@@ -38,7 +38,7 @@ pub(crate) fn tell(mut ended: Ended<'_>) {
                 continue;
             }
             Kind::Callback => {
-                // SAFETY: who ended a callback passes its HELD on.
+                // SAFETY: who ended a callback passes its HELD on (R10).
                 unsafe { callbacks::hand_over(entry.cast()) };
                 continue;
             }
@@ -105,7 +105,7 @@ pub(crate) unsafe fn remove(waiter: *mut Waiter, mut left: Left) {
         Err(pins) => {
             // SAFETY: as above.
             let waker = unsafe { left.take_back(state, cell) };
-            // SAFETY: let go, to these pins.
+            // SAFETY: let go, to these pins (R10).
             unsafe { bury::bury_any(waiter.cast(), pins) };
             waker
         }

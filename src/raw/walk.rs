@@ -96,13 +96,13 @@ pub(crate) unsafe fn expire(due: &Armed, end: End) -> (Ended<'_>, usize) {
     let mut fired = 0;
     // A sleep that is seen over has the end of its context to say, where both are due.
     let is_sleep = |timed: &*mut Timed| {
-        // SAFETY: pinned.
+        // SAFETY: pinned (R10).
         let node = unsafe { Timed::at(*timed) }.node();
         node.entry().kind().is_sleep()
     };
     let contexts = due.iter().filter(|timed| !is_sleep(timed));
     for timed in contexts.chain(due.iter().filter(is_sleep)) {
-        // SAFETY: pinned.
+        // SAFETY: pinned (R10).
         let state = unsafe { Timed::at(timed) }.node().state().load();
         // What was dropped is to be freed, and not told. What is done may be another's to walk: that is helped (R7).
         if !state.is_held() {
@@ -110,11 +110,11 @@ pub(crate) unsafe fn expire(due: &Armed, end: End) -> (Ended<'_>, usize) {
         }
         let node = timed.cast();
         let before = walk.ended;
-        // SAFETY: pinned.
+        // SAFETY: pinned (R10).
         let enter = unsafe { walk.mark(node, end) };
         fired += walk.ended - before;
         if enter {
-            // SAFETY: pinned; it is marked.
+            // SAFETY: pinned (R10); it is marked.
             unsafe { walk.below(node) };
         }
     }
@@ -173,7 +173,7 @@ impl Walk {
                 self.ended += 1;
                 self.contexts += usize::from(kind.is_context() && before.is_held());
                 if before.has_waits() {
-                    // SAFETY: pinned; who ended it has its `won` word.
+                    // SAFETY: pinned (R10); who ended it has its `won` word.
                     unsafe { self.won.push(node.cast()) };
                 }
                 before.has(Announce::Entries)
@@ -195,12 +195,12 @@ impl Walk {
         tuning::window("closed");
         loop {
             if !entry.is_null() {
-                // SAFETY: it is on a closed list of this walk.
+                // SAFETY: it is on a closed list of this walk (R5).
                 match unsafe { self.visit(entry) } {
-                    // SAFETY: pinned by what we came through.
+                    // SAFETY: pinned by what we came through (R10).
                     Some(child) if !unsafe { is_let_go(child) } => {
                         list = ParentRef::Node(child);
-                        // SAFETY: pinned by what we came through.
+                        // SAFETY: pinned by what we came through (R10).
                         entry = unsafe { Node::at(child) }.branch.close();
                     }
                     // SAFETY: as above.
@@ -211,14 +211,14 @@ impl Walk {
             let (node, stripe) = match list {
                 ParentRef::Background | ParentRef::Todo => return,
                 ParentRef::Node(node) => {
-                    // SAFETY: pinned by what we came through.
+                    // SAFETY: pinned by what we came through (R10).
                     let this = unsafe { Node::at(node) };
                     let stripes = this.stripes.close(this.branch.was_closed_free());
-                    // SAFETY: the node keeps its stripes.
+                    // SAFETY: the node keeps its stripes (R10).
                     (node, stripes.map(|stripes| unsafe { stripes.get(0) }))
                 }
                 ParentRef::Stripe(stripe) => {
-                    // SAFETY: its node is pinned and keeps its stripes.
+                    // SAFETY: its node is pinned and keeps its stripes (R10).
                     let node = unsafe { Stripe::at(stripe) }.node();
                     // SAFETY: as above.
                     let stripes = unsafe { Node::at(node) }.stripes.get();
@@ -234,13 +234,13 @@ impl Walk {
                 continue;
             }
             tuning::window("not propagated");
-            // SAFETY: pinned by what we came through.
+            // SAFETY: pinned by what we came through (R10).
             unsafe { Node::at(node) }.state().propagate();
             if node == root {
                 return;
             }
             let came_through = self.leave(node);
-            // SAFETY: it is on a closed list of this walk.
+            // SAFETY: it is on a closed list of this walk (R5).
             let came_through = unsafe { Entry::at(came_through) };
             list = came_through.parent().get();
             entry = came_through.next();
@@ -250,7 +250,7 @@ impl Walk {
     /// The entry by which this walk entered `node`: the link followed last, if it led there, else the node itself.
     fn leave(&mut self, node: *mut Node) -> *mut Entry {
         self.followed
-            // SAFETY: links that were followed are on closed lists of this walk.
+            // SAFETY: links that were followed are on closed lists of this walk (R5).
             .pop_if(|link| unsafe { Link::at(*link) }.target == node)
             .map_or(node.cast(), <*mut Link>::cast)
     }
@@ -261,9 +261,9 @@ impl Walk {
     ///
     /// The entry is on a closed list of this walk, and that list's node is marked.
     unsafe fn visit(&mut self, entry: *mut Entry) -> Option<*mut Node> {
-        // SAFETY: the closed list pins it.
+        // SAFETY: the closed list pins it (R5).
         let this = unsafe { Entry::at(entry) };
-        // SAFETY: the walk stands in the parent's list.
+        // SAFETY: the walk stands in the parent's list (R7).
         let parent = unsafe { this.parent().to_node() }?;
         // R12: what the parent says, whatever the walk came with.
         // SAFETY: as above.
@@ -277,7 +277,7 @@ impl Walk {
                         unsafe { Waiter::at(entry.cast()).waker.take() }.wake();
                         return None;
                     }
-                    // SAFETY: pinned; who ended it has its `won` word.
+                    // SAFETY: pinned (R10); who ended it has its `won` word.
                     unsafe { self.won.push(entry) };
                 }
                 None
@@ -290,14 +290,14 @@ impl Walk {
             | Kind::Engine
             | Kind::Batch => {
                 let node = entry.cast();
-                // SAFETY: pinned by the closed list.
+                // SAFETY: pinned by the closed list (R5).
                 unsafe { self.mark(node, end) }.then_some(node)
             }
             Kind::Link => {
-                // SAFETY: pinned by the closed list; the link pins its target.
+                // SAFETY: pinned by the closed list (R5); the link pins its target.
                 let target = unsafe { Link::at(entry.cast()) }.target;
                 if tuning::mutant("R8") {
-                    // SAFETY: pinned, and that is not enough for a handle.
+                    // SAFETY: pinned, and that is not enough for a handle (R10).
                     unsafe {
                         Node::at(target).state().acquire();
                         tree::release(target);

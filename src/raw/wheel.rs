@@ -48,7 +48,7 @@ impl Armed {
         if timed.is_null() {
             return None;
         }
-        // SAFETY: pinned while it is on the chain.
+        // SAFETY: pinned while it is on the chain (R10).
         self.first = unsafe { Timed::at(timed).next() };
         Some(timed)
     }
@@ -60,7 +60,7 @@ impl Armed {
             if timed.is_null() {
                 return None;
             }
-            // SAFETY: pinned while it is on the chain.
+            // SAFETY: pinned while it is on the chain (R10).
             next = unsafe { Timed::at(timed).next() };
             Some(timed)
         })
@@ -107,7 +107,7 @@ impl Armed {
 
     fn end(last: *mut Timed) {
         if !last.is_null() {
-            // SAFETY: pinned while it is on the chain.
+            // SAFETY: pinned while it is on the chain (R10).
             unsafe { Timed::at(last).set_next(ptr::null_mut()) };
         }
     }
@@ -117,7 +117,7 @@ impl Armed {
         if last.is_null() {
             self.first = timed;
         } else {
-            // SAFETY: pinned while it is on the chain.
+            // SAFETY: pinned while it is on the chain (R10).
             unsafe { Timed::at(last).set_next(timed) };
         }
     }
@@ -137,7 +137,7 @@ impl Armed {
 }
 
 fn deadline(timed: *mut Timed) -> Time {
-    // SAFETY: `Wheel` and `Armed` ask for what they have the pins of.
+    // SAFETY: `Wheel` and `Armed` ask for what they have the pins of (R10).
     unsafe { Timed::at(timed) }.node().deadline()
 }
 
@@ -236,7 +236,7 @@ impl Wheel {
                 } else {
                     &mut rest
                 };
-                // SAFETY: it was in the wheel, which has the pin.
+                // SAFETY: it was in the wheel, which has the pin (R10).
                 unsafe { to.push(timed) };
             }
         }
@@ -258,7 +258,7 @@ impl Wheel {
                 while let Some(timed) = armed.pop() {
                     self.length -= 1;
                     if of(timed) {
-                        // SAFETY: it was in the wheel, which has the pin.
+                        // SAFETY: it was in the wheel, which has the pin (R10).
                         unsafe { removed.push(timed) };
                     } else {
                         // The slot it came from, for `base` stays: of what is put back nothing is met again.

@@ -1,5 +1,5 @@
 //! Two services, `orders` and `stock`, each on a socket of its own. A caller asks `orders`, which asks `stock`: the caller's
-//! deadline, its trace and its baggage arrive at the far end, each hop with what is left of the time and a span of its own; and
+//! deadline, its trace and its baggage arrive at the far end, each hop with what is left of the time, and `orders` with a span of its own; and
 //! a caller that hangs up stops the work at the far end, which runs on a thread.
 //!
 //! Who calls writes its context into the headers with [`Propagator::inject`], who is called makes one of them with
@@ -25,18 +25,13 @@ use tokio::sync::watch;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The one value that these services agreed to exchange by type.
-pub static TENANT: Key<u32> = Key::new("tenant");
+pub static TENANT: Key<u32> = Key::new("tenant").wire("tenant");
 
 pub fn propagator() -> Propagator {
     Propagator::builder()
-        .key(
-            &TENANT,
-            "tenant",
-            |id| id.to_string(),
-            |text| text.parse().ok(),
-        )
+        .key(&TENANT, |id| id.to_string(), |text| text.parse().ok())
         .build()
-        .expect("the name is a token")
+        .expect("the key has a wire name")
 }
 
 /// What the far end has seen of its work: begun and stopped.
@@ -77,7 +72,7 @@ pub fn request(parent: &Context) -> Context {
     let trace = TraceParent::new(fastrand::u128(1..).to_be_bytes(), span_id(), true);
     let trace = TraceContext::new(trace.expect("no id is zero"));
     let mut baggage = Baggage::new();
-    baggage.insert(Member::new("campaign", "spring sale, 20 %").expect("the name is a token"));
+    baggage.insert(Member::new("campaign", "spring sale, 20 %").expect("the key has a wire name"));
     parent
         .with_value(&TRACE, trace)
         .with_value(&TENANT, 7)
@@ -161,6 +156,7 @@ async fn pass_on(State(service): State<Service>, headers: HeaderMap, path: &str)
         .value(&TRACE)
         .and_then(|caller| caller.child(span_id(), true));
     let ctx = own.map_or_else(|| ctx.clone(), |own| ctx.with_value(&TRACE, own));
+    let arrived = describe(&ctx);
     let answer = call(&ctx, service.stock, path).await.map_err(|error| {
         let late = ctx.err().is_some_and(Error::is_timeout);
         let status = if late {
@@ -170,7 +166,7 @@ async fn pass_on(State(service): State<Service>, headers: HeaderMap, path: &str)
         };
         (status, error.to_string())
     })?;
-    Ok(format!("{}\n{answer}", describe(&ctx)))
+    Ok(format!("{arrived}\n{answer}"))
 }
 
 /// At `stock`: what arrived.

@@ -26,6 +26,8 @@ pub fn main() {
                 Ok(profile) => println!("--- {profile:?}"),
                 Err(failure) => println!("--- {user}: {failure}"),
             }
+            // How a context ended is told on a callback's thread, which has a moment for that here.
+            thread::sleep(Duration::from_millis(20));
         }
     });
 }

@@ -1,7 +1,7 @@
 //! What a propagator reads and writes, within what limits: the configuration and its builder.
 
 use super::Propagator;
-use super::baggage::{BAGGAGE_HEADER, is_token};
+use super::baggage::BAGGAGE_HEADER;
 use super::error::InvalidMember;
 use super::json::{X_CONTEXT_BAGGAGE, X_TRACE_CONTEXT};
 use super::state::TRACESTATE;
@@ -159,11 +159,11 @@ impl fmt::Debug for Config {
 /// use http::HeaderMap;
 /// use ripcord::{Context, Key, propagate::{Format, Propagator}};
 ///
-/// static TENANT: Key<u32> = Key::new("tenant");
+/// static TENANT: Key<u32> = Key::new("tenant").wire("tenant");
 ///
 /// let propagator = Propagator::builder()
 ///     .formats([Format::Baggage, Format::GrpcTimeout])
-///     .key(&TENANT, "tenant", |id| id.to_string(), |text| text.parse().ok())
+///     .key(&TENANT, |id| id.to_string(), |text| text.parse().ok())
 ///     .build()
 ///     .unwrap();
 /// let ctx = Context::background().with_value(&TENANT, 7);
@@ -188,20 +188,21 @@ impl Builder {
         self
     }
 
-    /// Sends the values of `key` as the baggage member `name`, and takes them from there. Without it no peer sets any key.
+    /// Sends the values of `key` as the baggage member of its [wire name](Key::wire), and takes them from there. Without it no peer
+    /// sets any key, and no key's values leave the process; a key without a wire name is refused by [`build`](Self::build).
     ///
     /// `decode` gets what a stranger wrote, of any length up to that of the header: `None` refuses it. Where the member comes
     /// more than once, the last counts. Neither may panic.
     pub fn key<T: Send + Sync + 'static>(
         mut self,
         key: &'static Key<T>,
-        name: &'static str,
         encode: impl Fn(&T) -> String + Send + Sync + 'static,
         decode: impl Fn(&str) -> Option<T> + Send + Sync + 'static,
     ) -> Self {
-        if !is_token(name.as_bytes()) {
-            self.error = Some(InvalidMember::Name);
-        }
+        let Some(name) = key.wire_name() else {
+            self.error = Some(InvalidMember::NotOnWire);
+            return self;
+        };
         if self.config.is_registered(name) {
             self.error = Some(InvalidMember::Twice);
         }
@@ -264,7 +265,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`InvalidMember`]: the name of a key is no token of RFC 9110, or two keys have one name.
+    /// [`InvalidMember`]: a key has no wire name, or two have the same.
     pub fn build(self) -> Result<Propagator, InvalidMember> {
         match self.error {
             Some(error) => Err(error),

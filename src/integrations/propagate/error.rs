@@ -143,6 +143,8 @@ pub enum InvalidMember {
     Value,
     /// A name was registered twice.
     Twice,
+    /// A key that has no [wire name](crate::Key::wire) was registered: its values are not to leave the process.
+    NotOnWire,
 }
 
 impl fmt::Display for InvalidMember {
@@ -151,6 +153,7 @@ impl fmt::Display for InvalidMember {
             Self::Name => "the name cannot be a member's; see InvalidMember::Name",
             Self::Value => "the value cannot be a member's; see InvalidMember::Value",
             Self::Twice => "two keys were registered by one name; give each its own",
+            Self::NotOnWire => "a key without a wire name was registered; give it one by Key::wire",
         })
     }
 }

@@ -68,6 +68,28 @@ impl ContextLayer {
     /// });
     /// # let _ = layer;
     /// ```
+    ///
+    /// With the feature `http`, what the headers say of time, trace and values. The guard of what was extracted is disarmed, for
+    /// one that is dropped cancels; the layer's own ends it:
+    ///
+    #[cfg_attr(feature = "http", doc = "```")]
+    #[cfg_attr(not(feature = "http"), doc = "```ignore")]
+    /// use ripcord::Context;
+    /// use ripcord::propagate::Propagator;
+    /// use ripcord::tower::ContextLayer;
+    ///
+    /// let propagator = Propagator::default();
+    /// let layer = ContextLayer::new(&Context::background()).map_context(move |ctx, parts| {
+    ///     match propagator.extract(&parts.headers, &ctx) {
+    ///         Ok((request, guard)) => {
+    ///             guard.disarm();
+    ///             request
+    ///         }
+    ///         Err(_) => ctx, // to refuse it, take a layer of your own
+    ///     }
+    /// });
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn map_context(
         self,

@@ -60,18 +60,18 @@ impl Branch {
     pub(super) fn index(&self) {
         let mut newer = self.head.load().newest();
         while !newer.is_null() {
-            // SAFETY: listed entries are pinned by the list, which the owner alone takes them off.
+            // SAFETY: listed entries are pinned by the list, which the owner alone takes them off (R5).
             let older = unsafe { Entry::at(newer) }.next();
             if older.is_null() {
                 return;
             }
             // SAFETY: as above.
             let entry = unsafe { Entry::at(older) };
-            // SAFETY: owned.
+            // SAFETY: owned (R5).
             if !unsafe { entry.back() }.is_null() {
                 return;
             }
-            // SAFETY: owned.
+            // SAFETY: owned (R5).
             unsafe { entry.set_back(newer) };
             newer = older;
         }
@@ -84,7 +84,7 @@ impl Branch {
     /// The caller owns the list.
     pub(super) unsafe fn forget_newer(&self, entry: *mut Entry) {
         if !entry.is_null() {
-            // SAFETY: listed, hence pinned; owned.
+            // SAFETY: listed, hence pinned (R5); owned.
             unsafe { Entry::at(entry).set_back(ptr::null_mut()) };
         }
     }
@@ -95,7 +95,7 @@ impl Branch {
     ///
     /// The entry is listed; the caller owns the list.
     pub(super) unsafe fn unlink(&self, entry: *mut Entry) -> bool {
-        // SAFETY: listed, hence pinned.
+        // SAFETY: listed, hence pinned (R10).
         let this = unsafe { Entry::at(entry) };
         let next = this.next();
         loop {
@@ -104,27 +104,27 @@ impl Branch {
                 return false;
             }
             if head.newest() == entry {
-                // SAFETY: owned.
+                // SAFETY: owned (R5).
                 unsafe { self.forget_newer(next) };
                 if self.head.change(head, head.with_newest(next)).is_ok() {
                     return true;
                 }
                 continue;
             }
-            // SAFETY: owned.
+            // SAFETY: owned (R5).
             let mut newer = unsafe { this.back() };
             if newer.is_null() {
                 self.index();
-                // SAFETY: owned.
+                // SAFETY: owned (R5).
                 newer = unsafe { this.back() };
             }
-            // SAFETY: `newer` is listed before `entry`, hence pinned.
+            // SAFETY: `newer` is listed before `entry`, hence pinned (R10).
             unsafe { Entry::at(newer) }.set_next(next);
             if tuning::mutant("R3") {
                 this.set_next(ptr::null_mut());
             }
             if !next.is_null() {
-                // SAFETY: listed, hence pinned; owned.
+                // SAFETY: listed, hence pinned (R5); owned.
                 unsafe { Entry::at(next).set_back(newer) };
             }
             return true;
@@ -140,7 +140,7 @@ impl Branch {
         let head = self.head.load();
         let is_open = !head.is_closed() || tuning::mutant("R5b");
         if head.newest() == entry && !head.is_pending() && is_open {
-            // SAFETY: owned.
+            // SAFETY: owned (R5).
             unsafe { self.forget_newer(next) };
             let (to, released) = head.with_newest(next).let_go().less_reference();
             if self.head.change(head, to).is_ok() {
@@ -169,9 +169,9 @@ impl Branch {
             }
             let Some(entry) = handed.pop() else { return };
             *budget -= 1;
-            // SAFETY: what was handed over is listed and pinned by the list; owned.
+            // SAFETY: what was handed over is listed and pinned by the list (R5); owned.
             if unsafe { self.unlink(entry) } {
-                // SAFETY: it is off the list, its LISTED pin and `limbo` word this owner's.
+                // SAFETY: it is off the list, its LISTED pin and `limbo` word this owner's (R5).
                 unsafe { limbo.push(entry) };
             } else {
                 return;
@@ -195,7 +195,7 @@ impl Branch {
             let head = self.head.load();
             if head.is_closed() && !tuning::mutant("R5") {
                 if let Some(entry) = mine {
-                    // SAFETY: unlinked by this owner, its `limbo` word in no other use.
+                    // SAFETY: unlinked by this owner, its `limbo` word in no other use (R5).
                     unsafe { limbo.push(entry) };
                 }
                 // R5: a walker may stand on any of it. OWNED stays set for ever, so this is the last word on it.
@@ -229,7 +229,7 @@ impl Branch {
     }
 
     pub(super) fn set_stash(&self, top: *mut Entry) {
-        // SAFETY: the cell is the owner's, and only owners come here.
+        // SAFETY: the cell is the owner's, and only owners come here (R5).
         self.stash.with_mut(|stash| unsafe { *stash = top });
     }
 

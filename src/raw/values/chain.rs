@@ -91,7 +91,7 @@ impl Chain {
     pub(super) fn acquire(&self, more: usize) -> Acquired {
         let shards = self.shards.load();
         if shards.are_open() {
-            // SAFETY: the caller has a count.
+            // SAFETY: the caller has a count (R8).
             let acquired = unsafe { shards.acquire_as_owner(more) };
             return if acquired {
                 Acquired::Yes(Kept::Sharded)
@@ -110,7 +110,7 @@ impl Chain {
 
     /// As `acquire`, where there are shards. Wait-free.
     pub(super) fn acquire_shared(&self, more: usize) -> Kept {
-        // SAFETY: the caller has a count.
+        // SAFETY: the caller has a count (R8).
         unsafe { self.shards.load().acquire(more) };
         Kept::Sharded
     }
@@ -147,7 +147,7 @@ impl Chain {
     pub(super) fn release(&self, kept: Kept, less: usize) -> Released {
         let released = match kept {
             Kept::Sharded => {
-                // SAFETY: the caller has a count, of the shards there are.
+                // SAFETY: the caller has a count, of the shards there are (R8).
                 unsafe { self.shards.load().of_thread() }
                     .release(less)
                     .is_ok()
@@ -211,7 +211,7 @@ impl Chain {
     fn release_sharded(&self, less: usize) -> bool {
         loop {
             let shards = self.shards.load();
-            // SAFETY: the caller has a count.
+            // SAFETY: the caller has a count (R8).
             let shard = unsafe { shards.of_thread() };
             match shard.release(less) {
                 Ok(()) => return false,
@@ -235,7 +235,7 @@ impl Chain {
     /// Marks the shards, and takes SHARDED away if nothing is left in them. The caller has a direct count; it was seen to
     /// be the last, or the shards to be orphaned.
     fn orphan(&self) {
-        // SAFETY: the caller has a count.
+        // SAFETY: the caller has a count (R8).
         let all = unsafe { self.shards.orphan().iter() };
         let released = all.clone().map(Shard::orphan).fold(0, usize::wrapping_add);
         let acquired = all.map(Shard::acquired).fold(0, usize::wrapping_add);

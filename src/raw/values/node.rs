@@ -261,20 +261,20 @@ impl ValueNode {
     unsafe fn chain_ended(node: *mut Self) {
         let mut node = node;
         loop {
-            // SAFETY: the holder that stood for the chain is ours.
+            // SAFETY: the holder that stood for the chain is ours (R8).
             let previous = unsafe { Self::at(node) }.previous;
             if previous == Hold::NONE {
                 // SAFETY: as above.
                 for entry in unsafe { Self::table(node) }.iter() {
                     if entry != node {
-                        // SAFETY: a flat node, whose holder of the entry is ours now.
+                        // SAFETY: a flat node, whose holder of the entry is ours now (R8).
                         unsafe { Self::release_holder(entry) };
                     }
                 }
             }
             // SAFETY: as above, and given up here.
             unsafe { Self::release_holder(node) };
-            // SAFETY: the chain count that the node had of it is ours now.
+            // SAFETY: the chain count that the node had of it is ours now (R8).
             match unsafe { previous.release_one() } {
                 Some(before) => node = before,
                 None => return,

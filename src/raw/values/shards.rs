@@ -391,7 +391,7 @@ impl Drop for ShardsWord {
     fn drop(&mut self) {
         let shards = Shards(self.0.load(Ordering::Relaxed));
         if !shards.is_none() {
-            // SAFETY: the node is being freed.
+            // SAFETY: the node is being freed (R10).
             unsafe { shards.free() };
         }
     }

@@ -124,11 +124,11 @@ fn ten_thousand_members_are_refused() {
 
 #[test]
 fn nothing_in_a_context_adds_a_header_or_ends_one() {
-    static NOTE: Key<String> = Key::new("note");
+    static NOTE: Key<String> = Key::new("note").wire("note");
     let injection = "x\r\nX-Admin: yes\r\n\r\nGET / HTTP/1.1\0\u{7f}\u{2028}";
     let propagator = Propagator::builder()
         .formats(ALL)
-        .key(&NOTE, "note", Clone::clone, |text| Some(text.to_owned()))
+        .key(&NOTE, Clone::clone, |text| Some(text.to_owned()))
         .build()
         .unwrap();
     let mut baggage = Baggage::new();

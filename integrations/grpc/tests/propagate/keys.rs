@@ -5,17 +5,12 @@ use http::HeaderMap;
 use ripcord::propagate::{BAGGAGE, ExtractError, InjectError, InvalidMember, Propagator};
 use ripcord::{Context, Key};
 
-static TENANT: Key<u32> = Key::new("tenant");
-static USER: Key<String> = Key::new("user");
+static TENANT: Key<u32> = Key::new("tenant").wire("tenant");
+static USER: Key<String> = Key::new("user").wire("user");
 
 fn propagator() -> Propagator {
     Propagator::builder()
-        .key(
-            &TENANT,
-            "tenant",
-            |id| id.to_string(),
-            |text| text.parse().ok(),
-        )
+        .key(&TENANT, |id| id.to_string(), |text| text.parse().ok())
         .max_header_bytes(100)
         .build()
         .unwrap()
@@ -69,7 +64,7 @@ fn a_value_that_its_decoder_refuses_is_an_error() {
 #[test]
 fn a_registered_value_that_is_too_long_is_an_error_and_a_strangers_is_left_out() {
     let long = Propagator::builder()
-        .key(&USER, "user", Clone::clone, |text| Some(text.to_owned()))
+        .key(&USER, Clone::clone, |text| Some(text.to_owned()))
         .max_header_bytes(20)
         .build()
         .unwrap();
@@ -90,17 +85,11 @@ fn a_registered_value_that_is_too_long_is_an_error_and_a_strangers_is_left_out()
 }
 
 #[test]
-fn a_name_is_a_token_and_one_keys() {
-    let named = |name: &'static str| {
-        Propagator::builder().key(&USER, name, Clone::clone, |text| Some(text.to_owned()))
-    };
-    assert_eq!(named("a b").build().map(drop), Err(InvalidMember::Name));
-    assert_eq!(named("").build().map(drop), Err(InvalidMember::Name));
-    let twice = named("user").key(
-        &TENANT,
-        "user",
-        |id| id.to_string(),
-        |text| text.parse().ok(),
-    );
+fn a_key_that_is_registered_has_a_wire_name_of_its_own() {
+    static HERE: Key<String> = Key::new("here");
+    static SAME: Key<String> = Key::new("another").wire("user");
+    let with = |key| Propagator::builder().key(key, Clone::clone, |text| Some(text.to_owned()));
+    assert_eq!(with(&HERE).build().map(drop), Err(InvalidMember::NotOnWire));
+    let twice = with(&USER).key(&SAME, Clone::clone, |text| Some(text.to_owned()));
     assert_eq!(twice.build().map(drop), Err(InvalidMember::Twice));
 }
