@@ -1,4 +1,4 @@
-//! The gateway of `examples/gateway`, less what no request needs, over an abstraction with three implementations.
+//! The gateway of `integrations/gateway`, less what no request needs, over an abstraction with three implementations.
 //!
 //! | file | |
 //! |---|---|

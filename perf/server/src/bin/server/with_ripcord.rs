@@ -1,4 +1,4 @@
-//! A context a request, as in `examples/gateway`.
+//! A context a request, as in `integrations/gateway`.
 
 use super::asked::Asked;
 use super::failure::Failure;

@@ -1,15 +1,16 @@
 //! HTTP/1.1 from the other side: one exchange on a connection, and a pool of connections to a service.
 
 use super::failure::Failure;
-use super::request::{REQUEST_ID, USER, X_REQUEST_ID, X_TIMEOUT_MS, X_USER};
+use super::request::{REQUEST_ID, USER, X_REQUEST_ID, X_USER, trace_of_call};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::HOST;
+use hyper::header::{HOST, HeaderMap, HeaderValue};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use ripcord::Context;
+use ripcord::propagate::{InjectError, Propagator};
 use std::error::Error;
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
@@ -39,13 +40,12 @@ pub async fn connect(addr: SocketAddr) -> Result<Connection, Box<dyn Error + Sen
 pub async fn get(
     connection: &mut Connection,
     path: &str,
-    headers: impl IntoIterator<Item = (&str, &str)>,
+    mut headers: HeaderMap,
 ) -> Result<(StatusCode, String), Box<dyn Error + Send + Sync>> {
-    let mut request = Request::get(path).header(HOST, "localhost");
-    for (name, value) in headers {
-        request = request.header(name, value);
-    }
-    let response = connection.send_request(request.body(Empty::new())?).await?;
+    headers.insert(HOST, HeaderValue::from_static("localhost"));
+    let mut request = Request::get(path).body(Empty::new())?;
+    *request.headers_mut() = headers;
+    let response = connection.send_request(request).await?;
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
@@ -54,6 +54,7 @@ pub async fn get(
 /// Connections to one service, kept for the next call. A channel is all the pool there needs to be.
 pub struct Pool {
     addr: SocketAddr,
+    propagator: Propagator,
     idle: (Sender<Connection>, Receiver<Connection>),
 }
 
@@ -61,21 +62,31 @@ impl Pool {
     pub fn new(addr: SocketAddr) -> Self {
         Self {
             addr,
+            propagator: Propagator::default(),
             idle: bounded(IDLE),
         }
     }
 
-    /// Sends a GET, and with it what the context knows: who asks, for whom, and how long an answer is of use. Dropped in
-    /// the middle, it hangs up: the service then stops as well.
+    /// Sends a GET, and with it what the context knows: who asks, for whom, in what trace, what others sent along, and how long
+    /// an answer is of use. Dropped in the middle, it hangs up: the service then stops as well.
     pub async fn get(&self, ctx: &Context, path: &str) -> Result<String, Failure> {
-        let budget = ctx.remaining().map(|left| left.as_millis().to_string());
-        let headers = [
-            (X_TIMEOUT_MS, budget.as_deref()),
-            (X_REQUEST_ID, ctx.value(&REQUEST_ID).map(String::as_str)),
-            (X_USER, ctx.value(&USER).map(String::as_str)),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)));
+        let mut headers = HeaderMap::new();
+        match self.propagator.inject(&trace_of_call(ctx), &mut headers) {
+            Ok(()) => {}
+            Err(InjectError::Done(_)) => {
+                // Its time is up; that it is done, and why, comes in a moment.
+                ctx.done().await;
+                return Err(Failure::ended(ctx));
+            }
+            Err(error) => return Err(Failure::Internal(error.to_string())),
+        }
+        for (name, key) in [(X_REQUEST_ID, &REQUEST_ID), (X_USER, &USER)] {
+            if let Some(value) = ctx.value(key)
+                && let Ok(value) = HeaderValue::from_str(value)
+            {
+                headers.insert(name, value);
+            }
+        }
 
         let unreachable = |error: Box<dyn Error + Send + Sync>| Failure::Unreachable {
             addr: self.addr,

@@ -1,8 +1,11 @@
-//! `examples/gateway` as a process, over real sockets and with real signals.
+//! The example `gateway` as a process, over real sockets and with real signals.
 
 #![cfg(target_os = "linux")]
 
+mod measured;
 mod process;
+mod propagation;
+mod query;
 
 #[expect(dead_code, reason = "its main: see `process::be_the_gateway`")]
 #[path = "../../examples/gateway/main.rs"]
@@ -16,10 +19,12 @@ use std::time::{Duration, Instant};
 const NO_LIMIT: [&str; 2] = ["--limit", "10m"];
 
 /// So much that it would take years.
-const ENDLESS: [&str; 3] = [
+const ENDLESS: [&str; 5] = [
     "/work?n=18446744073709551615",
     "/sleep?ms=18446744073709551615",
     "/fanout?ms=18446744073709551615",
+    "/fan?ms=18446744073709551615",
+    "/query?n=9223372036854775807",
 ];
 
 #[test]
@@ -38,11 +43,7 @@ fn a_deadline_in_a_header_ends_the_request_at_its_time() {
             assert_eq!(answer.status, 504, "{path}: {}", answer.body);
             assert!(answer.body.contains("deadline exceeded"), "{}", answer.body);
             // A call may take 8 tenths of it. Late is for the machine to be; never to come would be for us.
-            let least = if path.starts_with("/fanout") {
-                235
-            } else {
-                300
-            };
+            let least = if path.starts_with("/fan") { 235 } else { 300 };
             assert!(took >= Duration::from_millis(least), "{path}: {took:?}");
             assert!(took < PATIENCE / 4, "{path}: {took:?}");
         }
@@ -110,6 +111,7 @@ fn what_cannot_be_understood_is_answered_with_400_and_why() {
         ("/sleep?ms=-1", "\"-1\""),
         ("/fanout?ms=&fail=1", "\"\""),
         ("/fanout?fail=3", "fail is 3, not a call from 0 to 2"),
+        ("/fan?fail=3", "fail is 3, not a call from 0 to 2"),
     ] {
         let answer = gateway.get(path, &[]);
         assert_eq!(answer.status, 400, "{path}");
@@ -171,13 +173,16 @@ fn a_client_that_hangs_up_ends_the_work_done_for_it() {
         eventually("it is under way", || gateway.stat("live") == 2);
         if path.starts_with("/work") {
             eventually("a thread works", || gateway.stat("working") == 1);
-        } else if path.starts_with("/fanout") {
+        } else if path.starts_with("/query") {
+            eventually("SQLite works", || gateway.stat("querying") == 1);
+        } else if path.starts_with("/fan") {
             eventually("the backend works", || gateway.stat("calls") == 3);
         }
         drop(asked);
         eventually("it is over", || {
             gateway.stat("live") == 1
                 && gateway.stat("working") == 0
+                && gateway.stat("querying") == 0
                 && gateway.stat("calls") == 0
                 && gateway.stat("contexts") == 1
         });
@@ -189,11 +194,13 @@ fn a_client_that_hangs_up_ends_the_work_done_for_it() {
 fn the_first_call_that_fails_ends_the_others() {
     let gateway = Gateway::start(&NO_LIMIT);
     let began = Instant::now();
-    let answer = gateway.get("/fanout?ms=600000&fail=1", &[]);
-    assert_eq!(answer.status, 502);
-    assert!(answer.body.contains("item 1 is broken"), "{}", answer.body);
-    assert!(began.elapsed() < PATIENCE);
-    assert_eq!(gateway.get("/fanout", &[]).body, "item 0\nitem 1\nitem 2\n");
+    for route in ["/fan", "/fanout"] {
+        let answer = gateway.get(&format!("{route}?ms=600000&fail=1"), &[]);
+        assert_eq!(answer.status, 502);
+        assert!(answer.body.contains("item 1 is broken"), "{}", answer.body);
+        assert!(began.elapsed() < PATIENCE);
+        assert_eq!(gateway.get(route, &[]).body, "item 0\nitem 1\nitem 2\n");
+    }
 }
 
 #[test]
@@ -224,7 +231,9 @@ fn ctrl_c_cancels_requests_that_outlast_the_grace_and_says_why() {
     let gateway = Gateway::start(&["--limit", "10m", "--grace", "200ms"]);
     let asked = ENDLESS.map(|path| gateway.send(path, &[]));
     eventually("all are under way", || {
-        gateway.stat("live") == 4 && gateway.stat("working") == 1
+        gateway.stat("live") == 1 + ENDLESS.len() as u64
+            && gateway.stat("working") == 1
+            && gateway.stat("querying") == 1
     });
     gateway.interrupt();
     for asked in asked {
@@ -302,7 +311,13 @@ fn help_names_all_that_a_request_may_say() {
         "X-Request-ID",
         "X-User",
         "/work?n=N",
+        "/query?n=N",
+        "/fan?ms=MS&fail=I",
         "/fanout?ms=MS&fail=I",
+        "/echo",
+        "/metrics",
+        "traceparent",
+        "baggage",
         "/sleep?ms=MS",
         "/whoami",
         "/healthz",

@@ -11,7 +11,7 @@
 //! ```text
 //! server ─► connection ─► request: server's limit ─► caller's budget ─► group of calls ─► call: a share of the rest
 //!    │           │                                                                            │
-//!    shutdown    hang-up                                                                      X-Timeout-MS
+//!    shutdown    hang-up                                                                      headers
 //!                                                                                             ▼
 //!                                                      backend: server ─► connection ─► request
 //! ```
@@ -19,8 +19,10 @@
 //! | file | |
 //! |---|---|
 //! | `server.rs` | accepts, answers, drains; knows of no route |
-//! | `request.rs` | what a request's headers ask for, and its context |
+//! | `request.rs` | what a request's headers ask for, and its context: by `ripcord::propagate` |
 //! | `handlers.rs` | the gateway's routes: CPU work, calls to the backend, sleep |
+//! | `query.rs` | SQLite, by `ripcord::rusqlite` |
+//! | `stats.rs`, `metrics.rs` | what is counted, and the same for Prometheus |
 //! | `backend.rs` | the routes of the service behind it |
 //! | `client.rs` | HTTP over a connection, and a pool of them |
 //! | `failure.rs` | why contexts end here, and what is answered then |
@@ -32,6 +34,8 @@ mod client;
 mod failure;
 mod handlers;
 mod load;
+mod metrics;
+mod query;
 mod report;
 mod request;
 mod server;
@@ -41,7 +45,7 @@ use backend::Items;
 use clap::Parser;
 use cli::Args;
 use handlers::Gateway;
-use ripcord::Context;
+use ripcord::{CancelGuard, Context};
 use server::Server;
 use stats::Stats;
 use std::ffi::OsString;
@@ -52,6 +56,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How often what is measured is added up, so that it takes no memory for long.
+const ADD_UP_EVERY: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     run(std::env::args_os()).into()
@@ -123,6 +130,8 @@ struct Services {
     backend_addr: SocketAddr,
     /// Of the backend that runs here; nothing is counted of another.
     backend_stats: Arc<Stats>,
+    /// Ends the adding up of what is measured.
+    _add_up: CancelGuard,
 }
 
 impl Services {
@@ -139,12 +148,20 @@ impl Services {
             }
         };
         let calls = backend_stats.requests.clone();
-        let routes = Gateway::new(backend_addr, calls, Arc::clone(&stats));
+        let routes = Gateway::new(backend_addr, calls, Arc::clone(&stats))?;
+        let (running, add_up) = Context::background().with_cancel();
+        let measured = [Arc::clone(&stats), Arc::clone(&backend_stats)];
+        tokio::spawn(async move {
+            while running.sleep(ADD_UP_EVERY).await.is_ok() {
+                measured.iter().for_each(|stats| stats.metrics.add_up());
+            }
+        });
         Ok(Self {
             front: Server::start(listen, args.limit, routes, stats).await?,
             backend,
             backend_addr,
             backend_stats,
+            _add_up: add_up,
         })
     }
 

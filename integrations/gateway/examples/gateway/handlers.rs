@@ -3,11 +3,15 @@
 use super::Said;
 use super::client::Pool;
 use super::failure::{Failure, Reason};
+use super::metrics;
+use super::query::Shop;
 use super::request::USER;
-use super::server::Routes;
+use super::server::{Answer, Routes};
 use super::stats::{Gauge, Stats};
-use hyper::Uri;
+use http::Uri;
+use http::request::Parts;
 use ripcord::{Context, Error};
+use std::io;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -15,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// Calls that one `/fanout` makes.
+/// Calls that one `/fan` makes.
 const CALLS: u64 = 3;
 
 /// Of what is left to a request, what a call made for it may take; the rest is for what comes after.
@@ -31,18 +35,24 @@ pub struct Gateway {
     calls: Gauge,
     /// One for each core, so that CPU work queues here, where it can be given up, and not in the scheduler.
     cores: Arc<Semaphore>,
+    shop: Shop,
     stats: Arc<Stats>,
 }
 
 impl Gateway {
-    pub fn new(backend: SocketAddr, calls: Gauge, stats: Arc<Stats>) -> Self {
+    /// # Errors
+    ///
+    /// SQLite cannot be opened.
+    pub fn new(backend: SocketAddr, calls: Gauge, stats: Arc<Stats>) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self {
+        let shop = Shop::open(cores, Arc::clone(&stats));
+        Ok(Self {
             backend: Arc::new(Pool::new(backend)),
             calls,
             cores: Arc::new(Semaphore::new(cores)),
+            shop: shop.map_err(|error| io::Error::other(format!("SQLite: {error}")))?,
             stats,
-        }
+        })
     }
 
     /// Counts primes on a thread where that holds up nobody.
@@ -65,7 +75,7 @@ impl Gateway {
     }
 
     /// Three calls at once. The first that fails ends the others.
-    async fn fanout(
+    async fn fan(
         &self,
         ctx: &Context,
         delay: u64,
@@ -97,17 +107,25 @@ impl Gateway {
 }
 
 impl Routes for Gateway {
-    async fn answer(&self, ctx: &Context, uri: &Uri) -> Result<String, Failure> {
+    async fn answer(&self, ctx: &Context, head: &Parts) -> Result<Answer, Failure> {
+        let uri = &head.uri;
         match uri.path() {
             "/work" => self.work(ctx, required(uri, "n")?).await,
-            "/fanout" => {
+            "/query" => {
+                let lines: u64 = required(uri, "n")?;
+                let lines = i64::try_from(lines).map_err(|_| {
+                    Failure::BadRequest(format!("n is {lines}, more than {}", i64::MAX))
+                })?;
+                self.shop.order(ctx, lines).await
+            }
+            "/fan" | "/fanout" => {
                 let delay = parameter(uri, "ms")?.unwrap_or(2);
                 let failing = parameter(uri, "fail")?;
                 if let Some(call) = failing.filter(|&call| call >= CALLS) {
                     let what = format!("fail is {call}, not a call from 0 to {}", CALLS - 1);
                     return Err(Failure::BadRequest(what));
                 }
-                self.fanout(ctx, delay, failing).await
+                self.fan(ctx, delay, failing).await
             }
             "/sleep" => {
                 let duration = Duration::from_millis(required(uri, "ms")?);
@@ -115,14 +133,24 @@ impl Routes for Gateway {
                 slept.map_err(|_| Failure::ended(ctx))?;
                 Ok(format!("slept {}\n", Said(duration)))
             }
+            "/echo" => {
+                let backend = Arc::clone(&self.backend);
+                call(ctx.clone(), backend, "/echo".to_owned()).await
+            }
             "/healthz" => Ok("ok\n".to_owned()),
             "/whoami" => Ok(format!(
                 "{}\n",
                 ctx.value(&USER).map_or("nobody", String::as_str)
             )),
             "/stats" => Ok(format!("{}calls {}\n", self.stats, self.calls.get())),
+            "/metrics" => {
+                let text = self.stats.metrics.text(&self.stats, self.calls.get());
+                let content_type = metrics::CONTENT_TYPE;
+                return Ok(Answer { text, content_type });
+            }
             other => Err(Failure::NoSuchRoute(other.to_owned())),
         }
+        .map(Answer::from)
     }
 }
 

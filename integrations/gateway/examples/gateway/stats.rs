@@ -1,5 +1,6 @@
 //! What a server counts.
 
+use super::metrics::Metrics;
 use hyper::StatusCode;
 use ripcord::Key;
 use std::fmt;
@@ -42,9 +43,10 @@ impl Ending {
         match status {
             StatusCode::OK => Self::Ok,
             StatusCode::GATEWAY_TIMEOUT => Self::Deadline,
-            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
-                Self::Bad
-            }
+            StatusCode::BAD_REQUEST
+            | StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Self::Bad,
             _ => Self::Other,
         }
     }
@@ -57,9 +59,14 @@ pub struct Stats {
     pub requests: Gauge,
     /// CPU loops that run.
     pub working: Gauge,
+    /// Queries that SQLite is at.
+    pub querying: Gauge,
     /// Request contexts of which somebody has a handle.
     pub contexts: Gauge,
-    ended: [AtomicU64; Ending::ALL.len()],
+    /// Queries that ended with their context, and not by themselves.
+    pub interrupted: Counter,
+    pub metrics: Metrics,
+    ended: [Counter; Ending::ALL.len()],
     lateness: Option<Sender<Duration>>,
 }
 
@@ -73,11 +80,11 @@ impl Stats {
     }
 
     pub fn count(&self, ending: Ending) {
-        self.ended[ending as usize].fetch_add(1, Relaxed);
+        self.ended[ending as usize].add();
     }
 
     pub fn ended(&self, ending: Ending) -> u64 {
-        self.ended[ending as usize].load(Relaxed)
+        self.ended[ending as usize].get()
     }
 
     pub fn record_lateness(&self, late: Duration) {
@@ -93,11 +100,26 @@ impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "live {}", self.requests.get())?;
         writeln!(f, "working {}", self.working.get())?;
+        writeln!(f, "querying {}", self.querying.get())?;
         writeln!(f, "contexts {}", self.contexts.get())?;
         for ending in Ending::ALL {
             writeln!(f, "{} {}", ending.name(), self.ended(ending))?;
         }
-        Ok(())
+        writeln!(f, "interrupted {}", self.interrupted.get())
+    }
+}
+
+/// How many there have been of something.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
     }
 }
 

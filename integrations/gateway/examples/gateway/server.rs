@@ -2,16 +2,18 @@
 
 use super::failure::{Failure, Reason};
 use super::pause;
-use super::request::{Asked, InFlight, X_REQUEST_ID};
+use super::request::{InFlight, Terms, X_REQUEST_ID};
 use super::stats::{Ending, Stats};
+use http::request::Parts;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use ripcord::{CancelGuard, Cause, Context};
+use ripcord::propagate::Propagator;
+use ripcord::{CancelGuard, Context};
 use std::convert::Infallible;
 use std::future::Future;
 use std::io::{self, Write};
@@ -31,8 +33,21 @@ pub trait Routes: Send + Sync + 'static {
     fn answer(
         &self,
         ctx: &Context,
-        uri: &Uri,
-    ) -> impl Future<Output = Result<String, Failure>> + Send;
+        head: &Parts,
+    ) -> impl Future<Output = Result<Answer, Failure>> + Send;
+}
+
+/// What is answered with 200.
+pub struct Answer {
+    pub text: String,
+    pub content_type: &'static str,
+}
+
+impl From<String> for Answer {
+    fn from(text: String) -> Self {
+        let content_type = "text/plain";
+        Self { text, content_type }
+    }
 }
 
 /// One that runs. Dropping it cancels all it does.
@@ -49,10 +64,7 @@ pub struct Server {
 /// What its connections share.
 struct Shared<R> {
     routes: R,
-    limit: Duration,
-    /// Made once: a clone of it costs a count.
-    limit_cause: Cause,
-    stats: Arc<Stats>,
+    terms: Terms,
 }
 
 impl Server {
@@ -72,12 +84,13 @@ impl Server {
         let (ctx, guard) = Context::background().with_cancel();
         let (open, open_guard) = Context::background().with_cancel();
         let (alive, connections) = mpsc::channel(1);
-        let shared = Shared {
-            routes,
+        let terms = Terms {
+            propagator: Propagator::default(),
             limit,
             limit_cause: Reason::ServerLimit(limit).into(),
             stats,
         };
+        let shared = Shared { routes, terms };
         tokio::spawn(accept(Arc::new(shared), listener, ctx.clone(), open, alive));
         Ok(Self {
             addr,
@@ -166,45 +179,38 @@ async fn answer<R: Routes>(
     connection: Context,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let asked = match Asked::read(request.headers()) {
-        Ok(asked) => asked,
+    let (head, _body) = request.into_parts();
+    let in_flight = match InFlight::begin(&connection, &head.headers, &shared.terms) {
+        Ok(in_flight) => in_flight,
         Err(failure) => {
-            shared.stats.count(Ending::of(failure.status()));
+            shared.terms.stats.count(Ending::of(failure.status()));
             return Ok(response(Err(failure), ""));
         }
     };
-    let id = asked.id.clone();
-    let in_flight = InFlight::begin(
-        &connection,
-        asked,
-        shared.limit,
-        shared.limit_cause.clone(),
-        Arc::clone(&shared.stats),
-    );
     let ctx = &in_flight.ctx;
-    let result = if request.method() == Method::GET {
+    let result = if head.method == Method::GET {
         // Not every handler has to look at its context: one that waits for something else is dropped when it is done.
-        ctx.run(shared.routes.answer(ctx, request.uri()))
+        ctx.run(shared.routes.answer(ctx, &head))
             .await
             .unwrap_or_else(|_| Err(Failure::ended(ctx)))
     } else {
         Err(Failure::OnlyGet)
     };
-    let response = response(result, &id);
+    let response = response(result, &in_flight.id);
     in_flight.settle(Ending::of(response.status()));
     Ok(response)
 }
 
-fn response(result: Result<String, Failure>, id: &str) -> Response<Full<Bytes>> {
-    let (status, text) = match result {
-        Ok(text) => (StatusCode::OK, text),
-        Err(failure) => (failure.status(), format!("{failure}\n")),
+fn response(result: Result<Answer, Failure>, id: &str) -> Response<Full<Bytes>> {
+    let (status, answer) = match result {
+        Ok(answer) => (StatusCode::OK, answer),
+        Err(failure) => (failure.status(), format!("{failure}\n").into()),
     };
     let not_allowed = status == StatusCode::METHOD_NOT_ALLOWED;
-    let mut response = Response::new(Full::from(text));
+    let mut response = Response::new(Full::from(answer.text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
     if not_allowed {
         headers.insert(ALLOW, HeaderValue::from_static("GET"));
     }

@@ -1,8 +1,9 @@
 //! The gateway as a process, and a client that is a socket.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::env;
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{self, Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread;
@@ -92,19 +93,16 @@ impl Gateway {
 
     /// As Ctrl-C does.
     pub fn interrupt(&self) {
-        self.signal(libc::SIGINT);
+        self.signal(Signal::INT);
     }
 
     /// As a supervisor does.
     pub fn terminate(&self) {
-        self.signal(libc::SIGTERM);
+        self.signal(Signal::TERM);
     }
 
-    fn signal(&self, signal: libc::c_int) {
-        let pid = self.process.id().try_into().expect("it is a pid");
-        // SAFETY: takes no memory, and the process is a child that nobody has waited for.
-        let sent = unsafe { libc::kill(pid, signal) };
-        assert_eq!(sent, 0, "{}", io::Error::last_os_error());
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).expect("it has not been waited for");
     }
 
     pub fn wait(mut self) -> Outcome {
@@ -147,6 +145,19 @@ impl Gateway {
         let request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).expect("it reads");
         Asked(stream)
+    }
+
+    /// Sends just this; answers with the status, or `None` where the connection was closed on it.
+    pub fn send_raw(&self, request: &[u8]) -> Option<u16> {
+        let mut stream = TcpStream::connect(self.addr).expect("it listens");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("that is not zero");
+        // It need not read all of it.
+        let _ = stream.write_all(request);
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).ok()?;
+        line.split(' ').nth(1)?.parse().ok()
     }
 
     /// One of the numbers that `/stats` answers with. The request for them is live itself.

@@ -2,19 +2,18 @@
 
 use super::Said;
 use hyper::StatusCode;
+use ripcord::propagate::{CallerTimeout, ExtractError};
 use ripcord::{Cause, Context, Error};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The cause given with every deadline and every cancel here, so that who meets the end of a context, however far below,
-/// knows what it means.
+/// knows what it means. The time that a caller gives in a header has one already, `CallerTimeout`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// The server's own limit on a request.
     ServerLimit(Duration),
-    /// What the caller gave in a header: the client, or, of the backend, the gateway.
-    CallerBudget(Duration),
     /// What one of several calls may take of the rest.
     CallShare(Duration),
     /// There is nobody left to answer.
@@ -29,7 +28,6 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ServerLimit(limit) => write!(f, "the server's limit of {}", Said(*limit)),
-            Self::CallerBudget(budget) => write!(f, "the caller's budget of {}", Said(*budget)),
             Self::CallShare(share) => write!(f, "a call's share of {}", Said(*share)),
             Self::HungUp => f.write_str("the client hung up"),
             Self::SiblingFailed => f.write_str("another call failed"),
@@ -45,6 +43,8 @@ impl std::error::Error for Reason {}
 pub enum Failure {
     /// A header or a parameter that cannot be understood.
     BadRequest(String),
+    /// A header of those that contexts come in: it cannot be understood, or is too long.
+    BadContext(ExtractError),
     NoSuchRoute(String),
     OnlyGet,
     /// The request's context, or one below it, is done.
@@ -76,6 +76,7 @@ impl Failure {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::BadContext(error) => error.status(),
             Self::NoSuchRoute(_) => StatusCode::NOT_FOUND,
             Self::OnlyGet => StatusCode::METHOD_NOT_ALLOWED,
             Self::Ended { error, .. } if error.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
@@ -99,9 +100,19 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadRequest(what) => f.write_str(what),
+            Self::BadContext(ExtractError::Malformed { header, expected }) => {
+                write!(f, "{header} is not {expected}")
+            }
+            Self::BadContext(error) => error.fmt(f),
             Self::NoSuchRoute(path) => write!(f, "there is no {path}"),
             Self::OnlyGet => f.write_str("only GET is answered"),
-            Self::Ended { error, cause } => write!(f, "{error}: {cause}"),
+            Self::Ended { error, cause } => match cause.downcast_ref::<CallerTimeout>() {
+                Some(caller) => {
+                    let budget = Said(caller.timeout());
+                    write!(f, "{error}: the caller's budget of {budget}")
+                }
+                None => write!(f, "{error}: {cause}"),
+            },
             Self::Backend { status, text } => {
                 write!(f, "the backend answered {status}: {}", text.trim_end())
             }
@@ -110,5 +121,11 @@ impl fmt::Display for Failure {
             }
             Self::Internal(why) => f.write_str(why),
         }
+    }
+}
+
+impl From<ExtractError> for Failure {
+    fn from(error: ExtractError) -> Self {
+        Self::BadContext(error)
     }
 }

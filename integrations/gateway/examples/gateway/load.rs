@@ -7,6 +7,7 @@ use super::report::{Durations, Report, Tally};
 use super::request::X_TIMEOUT_MS;
 use super::stats::{Ending, Stats};
 use super::{Services, interrupts, pause};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use indicatif::{ProgressBar, ProgressStyle};
 use ripcord::Context;
 use std::io;
@@ -166,7 +167,11 @@ async fn ask(
             Err(_) => return Ending::Other,
         },
     };
-    let headers = budget.map(|budget| (X_TIMEOUT_MS, budget));
+    let budget = budget.and_then(|budget| HeaderValue::from_str(budget).ok());
+    let headers: HeaderMap = budget
+        .map(|budget| (HeaderName::from_static(X_TIMEOUT_MS), budget))
+        .into_iter()
+        .collect();
     match client::get(&mut connection, path, headers).await {
         Ok((status, _)) => {
             *kept = Some(connection);
