@@ -18,7 +18,7 @@
 //! assert_eq!(report.to_string(), "accept: ended; workers: failed: 2 jobs were lost; storage: ended");
 //! ```
 
-use crate::sync::contain;
+use crate::sync::{contain, spawn};
 use crate::{CancelGuard, Cause, Context};
 use crossbeam_channel::{Receiver, bounded};
 use std::any::Any;
@@ -89,7 +89,7 @@ impl Cascade {
         self
     }
 
-    /// One stage more: a function, which may block. `limit` counts from its turn, by the clock of the engine of the context
+    /// One stage more: a function, which may block. Its thread has the stage's name, without NUL bytes. `limit` counts from its turn, by the clock of the engine of the context
     /// that the stages are run under; zero gives it a context that is done, [`Duration::MAX`] one without a limit.
     pub fn stage<E: Into<Cause>>(
         mut self,
@@ -234,8 +234,7 @@ impl Planned {
             let _ = sender.send(outcome);
             drop(has_returned);
         };
-        let builder = thread::Builder::new().name(format!("ripcord-stage-{name}"));
-        if let Err(error) = builder.spawn(on_thread) {
+        if let Err(error) = spawn(&format!("ripcord-stage-{name}"), on_thread) {
             // The closure is gone, and with it the guard that says so.
             let _ = not_started.send(Outcome::Failed(error.into()));
         }

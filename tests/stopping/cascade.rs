@@ -120,6 +120,15 @@ fn under_a_context_that_is_done_each_stage_has_its_turn() {
 }
 
 #[test]
+fn a_stage_may_have_any_name() {
+    let report = Cascade::new()
+        .stage("a\0b", MINUTE, fine)
+        .stage("", MINUTE, fine)
+        .run(&Context::background());
+    assert_eq!(report.to_string(), "a\0b: ended; : ended");
+}
+
+#[test]
 fn none_is_an_empty_report() {
     let report = Cascade::new().run(&Context::background());
     assert!(report.into_result().unwrap().stages.is_empty());
