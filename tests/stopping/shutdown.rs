@@ -2,9 +2,9 @@ use ripcord::{Cause, Context, Error, Key, Shutdown, ShutdownCause, ShutdownRepor
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context as Task, Wake, Waker};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context as Task, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -353,4 +353,43 @@ fn on_an_engine_that_was_shut_down_no_grace_can_be_timed_and_there_is_none() {
     );
     drop(work);
     assert!(shutdown.wait().late.is_empty());
+}
+
+/// Calls it when it is woken first, inside the cancel that wakes it.
+struct Calls(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Wake for Calls {
+    fn wake(self: Arc<Self>) {
+        if let Some(call) = self.0.lock().unwrap().take() {
+            call();
+        }
+    }
+}
+
+#[test]
+fn who_waits_sees_the_end_of_the_grace_while_the_stop_still_tells_others() {
+    let (root, clock) = super::stopped_time();
+    let shutdown = Shutdown::builder()
+        .grace(MINUTE)
+        .cleanup(Duration::ZERO)
+        .build(&root);
+    let (_ctx, _work) = shutdown.register("stuck").unwrap();
+    let (report, reported) = mpsc::channel();
+    let mut waiting = Box::pin(shutdown.wait_async());
+    let calls = Calls(Mutex::new(Some(Box::new(move || {
+        let mut task = Task::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut task).is_pending());
+        clock.advance(MINUTE);
+        if let Poll::Ready(ready) = waiting.as_mut().poll(&mut task) {
+            report.send(ready).unwrap();
+        }
+    }))));
+    let waker = Waker::from(Arc::new(calls));
+    let mut accepting = pin!(shutdown.accepting().done());
+    let mut task = Task::from_waker(&waker);
+    assert!(accepting.as_mut().poll(&mut task).is_pending());
+    shutdown.stop();
+    let report = reported.recv().expect("the grace is over");
+    assert_eq!(late(&report), ["stuck"]);
+    assert_eq!(report.canceled, 1);
 }

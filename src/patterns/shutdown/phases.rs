@@ -1,9 +1,9 @@
 //! The phases of a shutdown: the contexts that end with each, and who is still there.
 //!
 //! ```text
-//!  parent ─► accepting   done when the soft phase begins
+//!  parent ─► accepting   done when the soft phase has been noted
 //!         ─► working     done when the hard phase begins; every piece of registered work hangs below it
-//!         ─► grace       made when the soft phase begins; its end begins the hard phase
+//!         ─► grace       there when the soft phase is noted; its end begins the hard phase
 //!  (none) ─► idle        done when stopping has begun and nobody is registered any more
 //! ```
 //!
@@ -47,9 +47,10 @@ struct Entry {
 }
 
 struct Grace {
+    /// Armed after the soft phase was noted.
+    end: Option<AfterFunc>,
     ctx: Context,
     _guard: CancelGuard,
-    end: AfterFunc,
 }
 
 impl Inner {
@@ -90,49 +91,86 @@ impl Inner {
     }
 
     pub(super) fn begin_soft(self: &Arc<Self>, cause: Cause, grace: Duration) -> bool {
-        let nobody = {
-            let mut state = lock(&self.state);
-            if state.soft.is_some() {
-                return false;
-            }
-            state.soft = Some(self.parent.now());
-            state.entries.is_empty()
+        let Some(nobody) = self.note_soft(grace) else {
+            return false;
         };
+        // Before others are told, who may hold this up.
+        self.arm();
         self.stop_accepting.cancel_with(cause);
         if nobody {
             self.all_ended.cancel();
         } else if grace.is_zero() {
             self.begin_hard(ShutdownCause::GraceOver(grace).into());
-        } else if grace < Duration::MAX {
-            self.arm(grace);
         }
         true
     }
 
-    /// Somebody begins the hard phase when the grace is over, whether anybody waits or not.
-    fn arm(self: &Arc<Self>, grace: Duration) {
-        let cause = ShutdownCause::GraceOver(grace);
-        let (ctx, guard) = self.parent.with_timeout_cause(grace, cause);
-        let (over, inner) = (ctx.clone(), Arc::downgrade(self));
-        let end = ctx.after_func(move || {
-            if let (Some(inner), Some(cause)) = (inner.upgrade(), over.cause()) {
-                inner.begin_hard(cause);
+    /// Notes the soft phase together with its grace, so that whoever sees the one finds the other. Answers whether nobody is
+    /// registered; `None`: it was noted before.
+    fn note_soft(&self, length: Duration) -> Option<bool> {
+        let mut made = None;
+        loop {
+            {
+                let mut state = lock(&self.state);
+                if state.soft.is_some() {
+                    break None;
+                }
+                let nobody = state.entries.is_empty();
+                let needed = !nobody && !length.is_zero() && length < Duration::MAX;
+                if !needed || made.is_some() {
+                    state.soft = Some(self.parent.now());
+                    state.grace = if needed { made.take() } else { None };
+                    break Some(nobody);
+                }
             }
-        });
-        let grace = Grace {
+            // Not under the lock: to arm may tell others that their time has come.
+            made = Some(self.grace(length));
+        }
+    }
+
+    fn grace(&self, length: Duration) -> Grace {
+        let cause = ShutdownCause::GraceOver(length);
+        let (ctx, guard) = self.parent.with_timeout_cause(length, cause);
+        Grace {
+            end: None,
             ctx,
             _guard: guard,
-            end,
+        }
+    }
+
+    /// Somebody begins the hard phase when the grace is over, whether anybody waits or not.
+    fn arm(self: &Arc<Self>) {
+        let Some(grace) = self.grace_ctx() else {
+            return;
         };
-        let late = {
-            let mut state = lock(&self.state);
-            if state.hard.is_some() || state.entries.is_empty() {
-                Some(grace)
-            } else {
-                state.grace.replace(grace)
+        let inner = Arc::downgrade(self);
+        let end = grace.after_func(move || {
+            if let Some(inner) = inner.upgrade() {
+                inner.after_grace();
             }
+        });
+        let late = match &mut lock(&self.state).grace {
+            Some(grace) => grace.end.replace(end),
+            None => Some(end),
         };
-        drop(late);
+        if let Some(end) = late {
+            end.stop();
+        }
+    }
+
+    fn after_grace(&self) {
+        // Under the lock: one that was taken out is ended by its guard, and that is no end of the grace.
+        let cause = {
+            let state = lock(&self.state);
+            state.grace.as_ref().and_then(|grace| grace.ctx.cause())
+        };
+        if let Some(cause) = cause {
+            self.begin_hard(cause);
+        }
+    }
+
+    fn grace_ctx(&self) -> Option<Context> {
+        lock(&self.state).grace.as_ref().map(|it| it.ctx.clone())
     }
 
     pub(super) fn begin_hard(&self, cause: Cause) -> bool {
@@ -155,7 +193,7 @@ impl Inner {
         if let Some(cause) = self.accepting.cause() {
             self.begin_soft(cause, self.limits.grace);
         }
-        let grace = lock(&self.state).grace.as_ref().map(|it| it.ctx.clone());
+        let grace = self.grace_ctx();
         Context::merge([&self.idle, &self.working].into_iter().chain(&grace))
     }
 
@@ -163,10 +201,11 @@ impl Inner {
     /// `soft_ends` saw may not have come to its callback.
     pub(super) fn hard_ends(&self) -> (Context, CancelGuard) {
         if !self.idle.is_done() {
-            let grace = lock(&self.state).grace.as_ref().map(|it| it.ctx.clone());
-            let cause = self.working.cause();
-            if let Some(cause) = cause.or_else(|| grace.and_then(|grace| grace.cause())) {
-                self.begin_hard(cause);
+            match self.working.cause() {
+                Some(cause) => {
+                    self.begin_hard(cause);
+                }
+                None => self.after_grace(),
             }
         }
         self.idle.with_timeout(self.cleanup_left())
@@ -242,6 +281,8 @@ impl State {
 /// Its callback is kept from running, before its guard ends the context that runs it.
 impl Drop for Grace {
     fn drop(&mut self) {
-        self.end.stop();
+        if let Some(end) = &self.end {
+            end.stop();
+        }
     }
 }
