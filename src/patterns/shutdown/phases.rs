@@ -11,6 +11,7 @@
 //! entries dropped, after. Whoever noted a phase first is who cancels for it.
 
 use super::{Late, ShutdownBuilder, ShutdownCause, ShutdownReport, Stopping};
+use crate::patterns::limit::{held, is_cut_short};
 use crate::patterns::lock::lock;
 use crate::{AfterFunc, CancelGuard, Cause, Context};
 use std::collections::BTreeMap;
@@ -129,8 +130,10 @@ impl Inner {
     }
 
     fn grace(&self, length: Duration) -> Grace {
-        let cause = ShutdownCause::GraceOver(length);
-        let (ctx, guard) = self.parent.with_timeout_cause(length, cause);
+        let cause = || ShutdownCause::GraceOver(self.limits.grace);
+        let (ctx, guard) = held(&self.parent, |parent| {
+            parent.with_timeout_cause(length, cause())
+        });
         Grace {
             end: None,
             ctx,
@@ -145,7 +148,9 @@ impl Inner {
         };
         let inner = Arc::downgrade(self);
         let end = grace.after_func(move || {
-            if let Some(inner) = inner.upgrade() {
+            if let Some(inner) = inner.upgrade()
+                && !inner.renew_grace()
+            {
                 inner.after_grace();
             }
         });
@@ -156,6 +161,33 @@ impl Inner {
         if let Some(end) = late {
             end.stop();
         }
+    }
+
+    /// Where the engine was shut down before the grace was over, has the rest of it kept elsewhere, and answers that it has.
+    pub(super) fn renew_grace(self: &Arc<Self>) -> bool {
+        let is_cut_short = |state: &State| {
+            let grace = state.grace.as_ref();
+            grace.is_some_and(|grace| is_cut_short(&grace.ctx, &self.parent))
+        };
+        let used = {
+            let state = lock(&self.state);
+            if !is_cut_short(&state) {
+                return false;
+            }
+            self.since(state.soft)
+        };
+        let rest = self.grace(self.limits.grace.saturating_sub(used));
+        let other = {
+            let mut state = lock(&self.state);
+            if is_cut_short(&state) {
+                state.grace.replace(rest)
+            } else {
+                Some(rest)
+            }
+        };
+        drop(other);
+        self.arm();
+        true
     }
 
     fn after_grace(&self) {
@@ -208,18 +240,27 @@ impl Inner {
                 None => self.after_grace(),
             }
         }
-        self.idle.with_timeout(self.cleanup_left())
+        held(&self.idle, |idle| idle.with_timeout(self.cleanup_left()))
+    }
+
+    /// Whether that is to be asked for again: the engine was shut down before the limit was over.
+    pub(super) fn hard_goes_on(&self, end: &Context) -> bool {
+        is_cut_short(end, &self.idle)
     }
 
     pub(super) fn cleanup_left(&self) -> Duration {
         let began = lock(&self.state).hard;
-        let used = began.map_or(Duration::ZERO, |began| {
-            self.parent.now().saturating_duration_since(began)
-        });
+        let used = self.since(began);
         match self.limits.cleanup {
             Duration::MAX => Duration::MAX,
             limit => limit.saturating_sub(used),
         }
+    }
+
+    fn since(&self, began: Option<Instant>) -> Duration {
+        began.map_or(Duration::ZERO, |began| {
+            self.parent.now().saturating_duration_since(began)
+        })
     }
 
     pub(super) fn registered(&self) -> Vec<Late> {
