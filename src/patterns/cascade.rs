@@ -18,7 +18,8 @@
 //! assert_eq!(report.to_string(), "accept: ended; workers: failed: 2 jobs were lost; storage: ended");
 //! ```
 
-use crate::sync::contain;
+use crate::patterns::limit::{held, is_cut_short};
+use crate::sync::{contain, spawn};
 use crate::{CancelGuard, Cause, Context};
 use crossbeam_channel::{Receiver, bounded};
 use std::any::Any;
@@ -44,6 +45,10 @@ type Make = Box<dyn FnOnce(Context) -> Made + Send>;
 /// its own: where it has not returned the [`patience`](Self::patience) after its limit, it is given up, its thread left to
 /// itself, and the next stage has its turn. One that is a future is dropped at its limit.
 ///
+/// A shutdown of the context's engine, by a stage perhaps, ends the contexts of stages that run, as it ends all that have a
+/// deadline; they keep their patience and what was left of their limit, and later stages their limit, by the clock of the
+/// process's engine.
+///
 /// Under a context that is done each stage still has its turn, and finds its context done: a stop is given one that nobody ends,
 /// as [`without_cancel`](Context::without_cancel) makes.
 #[must_use = "stages do nothing until they are run"]
@@ -67,9 +72,13 @@ enum Planning {
 struct Running {
     name: String,
     result: Receiver<Outcome>,
-    /// Done when the stage has returned, or is given up.
+    /// Done when the stage has returned.
+    returned: Context,
+    /// Done then, or when it is given up.
     end: Context,
-    _guard: CancelGuard,
+    end_guard: CancelGuard,
+    /// Its limit and the patience after it.
+    time: Duration,
     /// Of the context that the stage runs under.
     _limit: CancelGuard,
 }
@@ -89,7 +98,7 @@ impl Cascade {
         self
     }
 
-    /// One stage more: a function, which may block. `limit` counts from its turn, by the clock of the engine of the context
+    /// One stage more: a function, which may block. Its thread has the stage's name, without NUL bytes. `limit` counts from its turn, by the clock of the engine of the context
     /// that the stages are run under; zero gives it a context that is done, [`Duration::MAX`] one without a limit.
     pub fn stage<E: Into<Cause>>(
         mut self,
@@ -181,8 +190,11 @@ impl Cascade {
         for stage in self.stages {
             let stage = if goes_on {
                 let began = ctx.now();
-                let running = stage.start(ctx, self.patience);
+                let mut running = stage.start(ctx, self.patience);
                 running.end.wait();
+                while running.goes_on(ctx.now().saturating_duration_since(began)) {
+                    running.end.wait();
+                }
                 running.finish(ctx.now().saturating_duration_since(began))
             } else {
                 Stage::skipped(stage.name)
@@ -206,8 +218,11 @@ impl Cascade {
                 }
                 Planning::Thread(body) => {
                     let work = Planning::Thread(body);
-                    let running = Planned { name, limit, work }.start(ctx, self.patience);
+                    let mut running = Planned { name, limit, work }.start(ctx, self.patience);
                     running.end.done().await;
+                    while running.goes_on(ctx.now().saturating_duration_since(began)) {
+                        running.end.done().await;
+                    }
                     running.finish(ctx.now().saturating_duration_since(began))
                 }
             };
@@ -220,9 +235,10 @@ impl Cascade {
 impl Planned {
     fn start(self, ctx: &Context, patience: Duration) -> Running {
         let Self { name, limit, work } = self;
-        let (child, child_guard) = ctx.with_timeout(limit);
+        let (child, child_guard) = held(ctx, |ctx| ctx.with_timeout(limit));
         let (returned, has_returned) = ctx.without_cancel().with_cancel();
-        let (end, guard) = returned.with_timeout(limit.saturating_add(patience));
+        let time = limit.saturating_add(patience);
+        let (end, end_guard) = held(&returned, |returned| returned.with_timeout(time));
         let (sender, result) = bounded(1);
         let not_started = sender.clone();
         let on_thread = move || {
@@ -234,22 +250,33 @@ impl Planned {
             let _ = sender.send(outcome);
             drop(has_returned);
         };
-        let builder = thread::Builder::new().name(format!("ripcord-stage-{name}"));
-        if let Err(error) = builder.spawn(on_thread) {
+        if let Err(error) = spawn(&format!("ripcord-stage-{name}"), on_thread) {
             // The closure is gone, and with it the guard that says so.
             let _ = not_started.send(Outcome::Failed(error.into()));
         }
         Running {
             name,
             result,
+            returned,
             end,
-            _guard: guard,
+            end_guard,
+            time,
             _limit: child_guard,
         }
     }
 }
 
 impl Running {
+    /// Whether its end is to be waited for once more: the engine was shut down before its time, which is now kept elsewhere.
+    fn goes_on(&mut self, used: Duration) -> bool {
+        if !is_cut_short(&self.end, &self.returned) {
+            return false;
+        }
+        let left = self.time.saturating_sub(used);
+        (self.end, self.end_guard) = held(&self.returned, |returned| returned.with_timeout(left));
+        true
+    }
+
     fn finish(self, took: Duration) -> Stage {
         let outcome = self.result.try_recv().unwrap_or(Outcome::GivenUp);
         Stage::new(self.name, outcome, took)
@@ -257,7 +284,7 @@ impl Running {
 }
 
 async fn run_task(make: Make, ctx: &Context, limit: Duration) -> Outcome {
-    let (child, _guard) = ctx.with_timeout(limit);
+    let (child, _guard) = held(ctx, |ctx| ctx.with_timeout(limit));
     run_task_under(make, child).await
 }
 

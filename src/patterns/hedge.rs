@@ -75,23 +75,27 @@ where
             failed.push(AttemptError::Thread(error));
             continue;
         }
-        let last = index + 1 == attempts;
         let begun = index + 1;
-        let (pause, _pause_guard) = ctx.with_timeout(if last { Duration::MAX } else { delay });
+        if begun == attempts {
+            break;
+        }
+        let (pause, _pause_guard) = ctx.with_timeout(delay);
         while failed.count() < begun {
             match results.recv(&pause) {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(error)) => failed.push(error),
                 // Passed, and the context is live: the next may begin.
-                Err(RecvError::Done(_)) if !last && !ctx.is_done() => break,
+                Err(RecvError::Done(_)) if !ctx.is_done() => break,
                 Err(_) => return Err(failed.ended(ctx.err().unwrap_or(Error::Canceled))),
             }
         }
     }
+    // From here on the attempts alone hold the sending side: where all have gone, none is waited for.
+    drop(answers);
     wait_for_rest(ctx, attempts, failed, &results)
 }
 
-/// Where the last attempt could not be started, those before it may still succeed.
+/// No further attempt begins; those that run may still succeed.
 fn wait_for_rest<T, E>(
     ctx: &Context,
     attempts: usize,
@@ -102,7 +106,8 @@ fn wait_for_rest<T, E>(
         match results.recv(ctx) {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => failed.push(error),
-            Err(_) => return Err(failed.ended(ctx.err().unwrap_or(Error::Canceled))),
+            Err(RecvError::Done(error)) => return Err(failed.ended(error)),
+            Err(_) => break,
         }
     }
     Err(HedgeError::Failed(failed.errors))

@@ -13,6 +13,7 @@ pub mod ext;
 mod group;
 pub mod hedge;
 pub mod io;
+mod limit;
 mod lock;
 mod monitor;
 mod panicked;

@@ -1,5 +1,6 @@
 //! A panic of the caller's code, as an error.
 
+use crate::sync::contain;
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,12 +38,16 @@ impl fmt::Display for Panicked {
 
 impl std::error::Error for Panicked {}
 
-/// What `work` gives, or that it panicked.
+/// What `work` gives, or that it panicked. A panic of the payload's drop goes no further.
 ///
 /// What it had in hand is not looked at again: it is dropped, or it is the caller's own to judge.
 pub(super) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Panicked {
-        message: message(&*payload).into(),
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
+        let panicked = Panicked {
+            message: message(&*payload).into(),
+        };
+        contain(|| drop(payload));
+        panicked
     })
 }
 

@@ -1,5 +1,6 @@
 //! Stopping in two phases: first nothing new is taken on and what is under way may finish, then what is left is cancelled.
 
+use crate::patterns::limit::held;
 use crate::{CancelGuard, Cause, Context};
 use phases::Inner;
 use std::fmt;
@@ -27,7 +28,8 @@ pub use signals::SignalWatch;
 /// which has the work's values and nobody's cancel. [`wait`](Self::wait) returns when all work has ended, and otherwise at the
 /// end of that limit, and says who is late: so a stop takes no longer than grace and cleanup together, whatever the work does.
 ///
-/// All limits are by the clock of the parent's engine. A clone is another handle on the same; when the last goes, and with it the
+/// All limits are by the clock of the parent's engine; where that is shut down, what is left of them is kept by the process's.
+/// A clone is another handle on the same; when the last goes, and with it the
 /// last of the work, its contexts are cancelled, as by any guard. Registering, and the end of what is
 /// registered, may block: a short lock. No waker runs under it, and no cancel takes it.
 ///
@@ -205,7 +207,7 @@ impl Shutdown {
     /// ```
     pub fn cleanup(&self, ctx: &Context) -> (Context, CancelGuard) {
         let left = self.inner.cleanup_left();
-        ctx.without_cancel().with_timeout(left)
+        held(&ctx.without_cancel(), |ctx| ctx.with_timeout(left))
     }
 
     /// Begins the soft phase, and returns when all who accept have been told; the cause is [`ShutdownCause::Requested`].
@@ -247,10 +249,22 @@ impl Shutdown {
     ///
     /// Allocates the report. On an engine that is driven or manual somebody else has to turn it or move it.
     pub fn wait(&self) -> ShutdownReport {
-        self.inner.accepting.wait();
-        self.inner.soft_ends().0.wait();
-        self.inner.hard_ends().0.wait();
-        self.inner.report()
+        let inner = &self.inner;
+        inner.accepting.wait();
+        loop {
+            let (soft_ends, _guard) = inner.soft_ends();
+            soft_ends.wait();
+            if !inner.renew_grace() {
+                break;
+            }
+        }
+        loop {
+            let (hard_ends, _guard) = inner.hard_ends();
+            hard_ends.wait();
+            if !inner.hard_goes_on(&hard_ends) {
+                return inner.report();
+            }
+        }
     }
 
     /// As [`wait`](Self::wait), for tasks: on any runtime. The future is `'static`; dropping it stops waiting and nothing else.
@@ -271,11 +285,20 @@ impl Shutdown {
         let inner = Arc::clone(&self.inner);
         async move {
             inner.accepting.done().await;
-            let (soft_ends, _guard) = inner.soft_ends();
-            soft_ends.done().await;
-            let (hard_ends, _guard) = inner.hard_ends();
-            hard_ends.done().await;
-            inner.report()
+            loop {
+                let (soft_ends, _guard) = inner.soft_ends();
+                soft_ends.done().await;
+                if !inner.renew_grace() {
+                    break;
+                }
+            }
+            loop {
+                let (hard_ends, _guard) = inner.hard_ends();
+                hard_ends.done().await;
+                if !inner.hard_goes_on(&hard_ends) {
+                    return inner.report();
+                }
+            }
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use crate::block_on;
 use ripcord::channel::{self, RecvError, SendError};
-use ripcord::{Context, Error};
+use ripcord::{CancelGuard, Context, Error};
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context as TaskContext, Poll, Wake, Waker};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context as TaskContext, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 use std::thread;
 
 #[derive(Default)]
@@ -55,6 +55,90 @@ fn one_that_was_told_and_goes_away_leaves_it_to_the_next() {
     drop(leaves);
     assert_eq!(wakes.0.load(Ordering::SeqCst), 2);
     assert_eq!(stays.as_mut().poll(&mut cx), Poll::Ready(Ok(7)));
+}
+
+/// Of a waker that cancels when a clone of it is dropped, once it is armed: a listener that is ready drops its own. Stands for
+/// another thread that cancels in that moment.
+struct CancelsWhenDropped {
+    armed: AtomicBool,
+    guard: Mutex<Option<CancelGuard>>,
+}
+
+fn cancels_when_dropped(guard: CancelGuard) -> (Arc<CancelsWhenDropped>, Waker) {
+    static VTABLE: RawWakerVTable = RawWakerVTable::new(
+        |data| {
+            // SAFETY: of `Arc::into_raw`, and the waker that is cloned holds a count.
+            unsafe { Arc::increment_strong_count(data.cast::<CancelsWhenDropped>()) };
+            RawWaker::new(data, &VTABLE)
+        },
+        // SAFETY: the waker is used up, and with it the count that it held.
+        |data| drop(unsafe { Arc::from_raw(data.cast::<CancelsWhenDropped>()) }),
+        |_| (),
+        |data| {
+            // SAFETY: as above.
+            let shared = unsafe { Arc::from_raw(data.cast::<CancelsWhenDropped>()) };
+            if shared.armed.load(Ordering::SeqCst) {
+                drop(shared.guard.lock().unwrap().take());
+            }
+        },
+    );
+    let shared = Arc::new(CancelsWhenDropped {
+        armed: AtomicBool::new(false),
+        guard: Mutex::new(Some(guard)),
+    });
+    let data = Arc::into_raw(Arc::clone(&shared)).cast();
+    // SAFETY: the functions keep to what a waker promises: a count for each, of what may be shared among threads.
+    (shared, unsafe { Waker::new(data, &VTABLE) })
+}
+
+#[test]
+fn a_receiver_told_and_then_cancelled_before_it_looks_leaves_it_to_the_next() {
+    let (sender, receiver) = channel::unbounded();
+    let (ctx, guard) = Context::background().with_cancel();
+    let background = Context::background();
+    let (cancels, first) = cancels_when_dropped(guard);
+    let wakes = Arc::new(Wakes::default());
+    let second = Waker::from(Arc::clone(&wakes));
+    let (mut first, mut second) = (
+        TaskContext::from_waker(&first),
+        TaskContext::from_waker(&second),
+    );
+    let mut leaves = pin!(receiver.recv_async(&ctx));
+    let mut stays = pin!(receiver.recv_async(&background));
+    assert!(leaves.as_mut().poll(&mut first).is_pending());
+    assert!(stays.as_mut().poll(&mut second).is_pending());
+    sender.try_send(7).unwrap();
+    cancels.armed.store(true, Ordering::SeqCst);
+    let left = leaves.as_mut().poll(&mut first);
+    assert_eq!(left, Poll::Ready(Err(RecvError::Done(Error::Canceled))));
+    assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+    assert_eq!(stays.as_mut().poll(&mut second), Poll::Ready(Ok(7)));
+}
+
+#[test]
+fn a_sender_told_and_then_cancelled_before_it_looks_leaves_it_to_the_next() {
+    let (sender, receiver) = channel::bounded(1);
+    sender.try_send(0).unwrap();
+    let (ctx, guard) = Context::background().with_cancel();
+    let background = Context::background();
+    let (cancels, first) = cancels_when_dropped(guard);
+    let wakes = Arc::new(Wakes::default());
+    let second = Waker::from(Arc::clone(&wakes));
+    let (mut first, mut second) = (
+        TaskContext::from_waker(&first),
+        TaskContext::from_waker(&second),
+    );
+    let mut leaves = pin!(sender.send_async(&ctx, 1));
+    let mut stays = pin!(sender.send_async(&background, 2));
+    assert!(leaves.as_mut().poll(&mut first).is_pending());
+    assert!(stays.as_mut().poll(&mut second).is_pending());
+    receiver.try_recv().unwrap();
+    cancels.armed.store(true, Ordering::SeqCst);
+    let left = leaves.as_mut().poll(&mut first);
+    assert_eq!(left, Poll::Ready(Err(SendError::Done(1, Error::Canceled))));
+    assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+    assert_eq!(stays.as_mut().poll(&mut second), Poll::Ready(Ok(())));
+    assert_eq!(receiver.try_recv(), Ok(2));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::{block_on, holds, spawnable};
 use ripcord::{Cause, Context, Error, Group, GroupError, SpawnError};
 use std::future::pending;
 use std::io;
+use std::panic::panic_any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -239,4 +240,30 @@ fn dropping_the_group_cancels_what_runs() {
     group.spawn(move |ctx| ended.send(ctx.wait())).unwrap();
     drop(group);
     assert_eq!(told.recv(), Ok(Error::Canceled));
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a drop panics");
+    }
+}
+
+#[test]
+fn a_panic_whose_payload_panics_in_its_drop_is_a_panic() {
+    let group = Group::new(&Context::background());
+    group
+        .spawn(|_| -> Result<(), Error> { panic_any(Bomb) })
+        .unwrap();
+    assert!(matches!(group.join(), Err(GroupError::Panicked(_))));
+
+    let group = Group::new(&Context::background());
+    block_on(group.run(async {
+        panic_any(Bomb);
+        #[allow(unreachable_code)]
+        Ok::<_, Error>(())
+    }));
+    assert!(matches!(group.join(), Err(GroupError::Panicked(_))));
 }

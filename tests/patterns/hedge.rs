@@ -5,6 +5,7 @@ use ripcord::hedge::{self, AttemptError, HedgeError};
 use ripcord::{Context, Error};
 use std::future::pending;
 use std::io;
+use std::panic::panic_any;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -72,6 +73,37 @@ fn a_failure_begins_the_next_at_once_and_all_failures_are_kept() {
         unreachable!("all have failed")
     };
     assert!(matches!(errors[1], AttemptError::Panicked(_)));
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a drop panics");
+    }
+}
+
+#[test]
+fn an_attempt_whose_panics_payload_panics_in_its_drop_has_failed() {
+    for attempts in [1, 2] {
+        let failed = hedge::blocking(
+            &Context::background(),
+            attempts,
+            Duration::MAX,
+            |_, _| -> Result<(), Error> { panic_any(Bomb) },
+        )
+        .unwrap_err();
+        let HedgeError::Failed(errors) = failed else {
+            unreachable!("all have failed")
+        };
+        assert_eq!(errors.len(), attempts);
+        assert!(
+            errors
+                .iter()
+                .all(|error| matches!(error, AttemptError::Panicked(_)))
+        );
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use ripcord::cascade::{Cascade, Outcome};
-use ripcord::{Context, Error};
+use ripcord::{Context, Engine, Error};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -117,6 +117,64 @@ fn under_a_context_that_is_done_each_stage_has_its_turn() {
         report.to_string(),
         "looks: failed: context canceled; does not: ended"
     );
+}
+
+#[test]
+fn limits_and_patience_hold_though_a_stage_stops_the_engine() {
+    let (engine, clock) = Engine::builder().manual_clock().unwrap();
+    let ctx = engine.background();
+    let (hangs, hung) = mpsc::channel::<()>();
+    let report = Cascade::new()
+        .patience(MINUTE)
+        .stage("timers", MINUTE, move |ctx| {
+            engine.shutdown();
+            // It minds its context, and what it does then takes longer than to give a stage up.
+            ctx.wait();
+            clock.advance(SECOND);
+            std::thread::sleep(Duration::from_millis(10));
+            Ok::<_, Error>(())
+        })
+        .stage("storage", MINUTE, |ctx| {
+            std::thread::sleep(Duration::from_millis(10));
+            ctx.check()
+        })
+        .stage_async("flush", MINUTE, |ctx| async move { ctx.check() })
+        .run(&ctx);
+    assert_eq!(
+        report.to_string(),
+        "timers: ended; storage: ended; flush: ended"
+    );
+    let report = Cascade::new()
+        .patience(Duration::ZERO)
+        .stage("hangs", Duration::from_millis(1), move |_| hung.recv())
+        .run(&ctx);
+    assert_eq!(report.to_string(), "hangs: given up");
+    drop(hangs);
+}
+
+#[tokio::test]
+async fn limits_hold_in_a_task_though_the_engine_is_stopped() {
+    let (engine, _clock) = Engine::builder().manual_clock().unwrap();
+    let ctx = engine.background();
+    let report = Cascade::new()
+        .stage("timers", MINUTE, move |_| {
+            engine.shutdown();
+            std::thread::sleep(Duration::from_millis(10));
+            Ok::<_, Error>(())
+        })
+        .stage_async("flush", MINUTE, |ctx| async move { ctx.check() })
+        .run_async(&ctx)
+        .await;
+    assert_eq!(report.to_string(), "timers: ended; flush: ended");
+}
+
+#[test]
+fn a_stage_may_have_any_name() {
+    let report = Cascade::new()
+        .stage("a\0b", MINUTE, fine)
+        .stage("", MINUTE, fine)
+        .run(&Context::background());
+    assert_eq!(report.to_string(), "a\0b: ended; : ended");
 }
 
 #[test]

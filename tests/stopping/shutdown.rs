@@ -1,10 +1,12 @@
-use ripcord::{Cause, Context, Error, Key, Shutdown, ShutdownCause, ShutdownReport, Stopping};
+use ripcord::{
+    Cause, Context, Engine, Error, Key, Shutdown, ShutdownCause, ShutdownReport, Stopping,
+};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context as Task, Wake, Waker};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context as Task, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -336,21 +338,96 @@ fn a_wait_that_is_dropped_changes_nothing() {
     assert_eq!(shutdown.wait().drained, 1);
 }
 
+/// Calls it when it is woken first, inside the cancel that wakes it.
+struct Calls(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Wake for Calls {
+    fn wake(self: Arc<Self>) {
+        if let Some(call) = self.0.lock().unwrap().take() {
+            call();
+        }
+    }
+}
+
 #[test]
-fn on_an_engine_that_was_shut_down_no_grace_can_be_timed_and_there_is_none() {
-    let engine = ripcord::Engine::builder().build().unwrap();
+fn who_waits_sees_the_end_of_the_grace_while_the_stop_still_tells_others() {
+    let (root, clock) = super::stopped_time();
     let shutdown = Shutdown::builder()
         .grace(MINUTE)
-        .cleanup(MINUTE)
-        .build(&engine.background());
-    let (ctx, work) = shutdown.register("job").unwrap();
-    engine.shutdown();
+        .cleanup(Duration::ZERO)
+        .build(&root);
+    let (_ctx, _work) = shutdown.register("stuck").unwrap();
+    let (report, reported) = mpsc::channel();
+    let mut waiting = Box::pin(shutdown.wait_async());
+    let calls = Calls(Mutex::new(Some(Box::new(move || {
+        let mut task = Task::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut task).is_pending());
+        clock.advance(MINUTE);
+        if let Poll::Ready(ready) = waiting.as_mut().poll(&mut task) {
+            report.send(ready).unwrap();
+        }
+    }))));
+    let waker = Waker::from(Arc::new(calls));
+    let mut accepting = pin!(shutdown.accepting().done());
+    let mut task = Task::from_waker(&waker);
+    assert!(accepting.as_mut().poll(&mut task).is_pending());
     shutdown.stop();
+    let report = reported.recv().expect("the grace is over");
+    assert_eq!(late(&report), ["stuck"]);
+    assert_eq!(report.canceled, 1);
+}
+
+#[test]
+fn the_grace_and_the_cleanup_last_though_the_engine_is_stopped() {
+    for (before, hard) in [(true, false), (false, false), (true, true), (false, true)] {
+        let (engine, _clock) = Engine::builder().manual_clock().unwrap();
+        let shutdown = Shutdown::builder()
+            .grace(MINUTE)
+            .cleanup(MINUTE)
+            .build(&engine.background());
+        let (ctx, work) = shutdown.register("request").unwrap();
+        if before {
+            engine.shutdown();
+        }
+        if hard {
+            shutdown.stop_now();
+        } else {
+            shutdown.stop();
+        }
+        let mut waiting = Box::pin(shutdown.wait_async());
+        let mut task = Task::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut task).is_pending());
+        engine.shutdown();
+        assert!(waiting.as_mut().poll(&mut task).is_pending());
+        let (cleanup, _guard) = shutdown.cleanup(&ctx);
+        assert!(!cleanup.is_done());
+        assert_eq!(ctx.is_done(), hard);
+        drop(work);
+        let report = shutdown.wait();
+        let Poll::Ready(same) = waiting.as_mut().poll(&mut task) else {
+            unreachable!("all have ended")
+        };
+        assert_eq!(
+            (report.drained, same.drained),
+            (usize::from(!hard), usize::from(!hard))
+        );
+        assert!(late(&report).is_empty() && late(&same).is_empty());
+    }
+}
+
+#[test]
+fn the_end_of_a_grace_is_kept_elsewhere_though_the_engine_is_stopped() {
+    let (engine, _clock) = Engine::builder().manual_clock().unwrap();
+    let grace = Duration::from_millis(1);
+    let shutdown = Shutdown::builder()
+        .grace(grace)
+        .cleanup(grace)
+        .build(&engine.background());
+    let (ctx, _work) = shutdown.register("stuck").unwrap();
+    shutdown.stop();
+    engine.shutdown();
     ctx.wait();
-    assert_eq!(
-        ctx.cause().unwrap().downcast_ref(),
-        Some(&ripcord::EngineStopped)
-    );
-    drop(work);
-    assert!(shutdown.wait().late.is_empty());
+    let cause = ctx.cause().unwrap();
+    assert_eq!(cause.downcast_ref(), Some(&ShutdownCause::GraceOver(grace)));
+    assert_eq!(late(&shutdown.wait()), ["stuck"]);
 }

@@ -36,9 +36,12 @@ impl<T> Sender<T> {
         if self.capacity() == Some(0) {
             return Err(SendError::Rendezvous(value));
         }
-        let mut room = None;
+        let (mut room, mut told) = (None, false);
         loop {
             if let Some(error) = ctx.err() {
+                if told {
+                    self.events.received();
+                }
                 return Err(SendError::Done(value, error));
             }
             value = match self.try_send(value) {
@@ -48,13 +51,14 @@ impl<T> Sender<T> {
                 }
                 Err(TrySendError::Full(value)) => value,
             };
-            match room.take() {
-                None => room = Some(self.events.room()),
-                Some(told) => {
-                    // Ended: seen at the head of the loop.
-                    let _ = ctx.run(told).await;
+            told = match room.take() {
+                None => {
+                    room = Some(self.events.room());
+                    false
                 }
-            }
+                // Ended: seen at the head of the loop.
+                Some(listener) => ctx.run(listener).await.is_ok(),
+            };
         }
     }
 }
@@ -72,20 +76,26 @@ impl<T> Receiver<T> {
         if self.capacity() == Some(0) {
             return Err(RecvError::Rendezvous);
         }
-        let mut value = None;
+        let (mut value, mut told) = (None, false);
         loop {
-            ctx.check()?;
+            if let Some(error) = ctx.err() {
+                if told {
+                    self.events.sent();
+                }
+                return Err(RecvError::Done(error));
+            }
             match self.try_recv() {
                 Ok(value) => return Ok(value),
                 Err(TryRecvError::Disconnected) => return Err(RecvError::Disconnected),
                 Err(TryRecvError::Empty) => {}
             }
-            match value.take() {
-                None => value = Some(self.events.value()),
-                Some(told) => {
-                    let _ = ctx.run(told).await;
+            told = match value.take() {
+                None => {
+                    value = Some(self.events.value());
+                    false
                 }
-            }
+                Some(listener) => ctx.run(listener).await.is_ok(),
+            };
         }
     }
 }

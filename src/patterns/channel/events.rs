@@ -1,8 +1,9 @@
 //! What tasks wait for at a channel.
 //!
 //! A task looks, starts to listen, looks again, and awaits. Whoever puts a value in or takes one out tells one more task on the
-//! other side; a task that is told and goes away instead of looking passes that on, which is `EventListener`'s to do. An end
-//! that is dropped has all tasks look, for it may have been the last.
+//! other side. A task that is told and goes away instead of looking passes that on: `EventListener` where it is dropped, the task
+//! itself where it was ready and the context ended before the look. An end that is dropped has all tasks look, for it may have
+//! been the last.
 
 use event_listener::{Event, EventListener, IntoNotification};
 use std::sync::Arc;

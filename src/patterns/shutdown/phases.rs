@@ -1,9 +1,9 @@
 //! The phases of a shutdown: the contexts that end with each, and who is still there.
 //!
 //! ```text
-//!  parent ─► accepting   done when the soft phase begins
+//!  parent ─► accepting   done when the soft phase has been noted
 //!         ─► working     done when the hard phase begins; every piece of registered work hangs below it
-//!         ─► grace       made when the soft phase begins; its end begins the hard phase
+//!         ─► grace       there when the soft phase is noted; its end begins the hard phase
 //!  (none) ─► idle        done when stopping has begun and nobody is registered any more
 //! ```
 //!
@@ -11,6 +11,7 @@
 //! entries dropped, after. Whoever noted a phase first is who cancels for it.
 
 use super::{Late, ShutdownBuilder, ShutdownCause, ShutdownReport, Stopping};
+use crate::patterns::limit::{held, is_cut_short};
 use crate::patterns::lock::lock;
 use crate::{AfterFunc, CancelGuard, Cause, Context};
 use std::collections::BTreeMap;
@@ -47,9 +48,10 @@ struct Entry {
 }
 
 struct Grace {
+    /// Armed after the soft phase was noted.
+    end: Option<AfterFunc>,
     ctx: Context,
     _guard: CancelGuard,
-    end: AfterFunc,
 }
 
 impl Inner {
@@ -90,49 +92,117 @@ impl Inner {
     }
 
     pub(super) fn begin_soft(self: &Arc<Self>, cause: Cause, grace: Duration) -> bool {
-        let nobody = {
-            let mut state = lock(&self.state);
-            if state.soft.is_some() {
-                return false;
-            }
-            state.soft = Some(self.parent.now());
-            state.entries.is_empty()
+        let Some(nobody) = self.note_soft(grace) else {
+            return false;
         };
+        // Before others are told, who may hold this up.
+        self.arm();
         self.stop_accepting.cancel_with(cause);
         if nobody {
             self.all_ended.cancel();
         } else if grace.is_zero() {
             self.begin_hard(ShutdownCause::GraceOver(grace).into());
-        } else if grace < Duration::MAX {
-            self.arm(grace);
         }
         true
     }
 
-    /// Somebody begins the hard phase when the grace is over, whether anybody waits or not.
-    fn arm(self: &Arc<Self>, grace: Duration) {
-        let cause = ShutdownCause::GraceOver(grace);
-        let (ctx, guard) = self.parent.with_timeout_cause(grace, cause);
-        let (over, inner) = (ctx.clone(), Arc::downgrade(self));
-        let end = ctx.after_func(move || {
-            if let (Some(inner), Some(cause)) = (inner.upgrade(), over.cause()) {
-                inner.begin_hard(cause);
+    /// Notes the soft phase together with its grace, so that whoever sees the one finds the other. Answers whether nobody is
+    /// registered; `None`: it was noted before.
+    fn note_soft(&self, length: Duration) -> Option<bool> {
+        let mut made = None;
+        loop {
+            {
+                let mut state = lock(&self.state);
+                if state.soft.is_some() {
+                    break None;
+                }
+                let nobody = state.entries.is_empty();
+                let needed = !nobody && !length.is_zero() && length < Duration::MAX;
+                if !needed || made.is_some() {
+                    state.soft = Some(self.parent.now());
+                    state.grace = if needed { made.take() } else { None };
+                    break Some(nobody);
+                }
             }
+            // Not under the lock: to arm may tell others that their time has come.
+            made = Some(self.grace(length));
+        }
+    }
+
+    fn grace(&self, length: Duration) -> Grace {
+        let cause = || ShutdownCause::GraceOver(self.limits.grace);
+        let (ctx, guard) = held(&self.parent, |parent| {
+            parent.with_timeout_cause(length, cause())
         });
-        let grace = Grace {
+        Grace {
+            end: None,
             ctx,
             _guard: guard,
-            end,
+        }
+    }
+
+    /// Somebody begins the hard phase when the grace is over, whether anybody waits or not.
+    fn arm(self: &Arc<Self>) {
+        let Some(grace) = self.grace_ctx() else {
+            return;
         };
-        let late = {
+        let inner = Arc::downgrade(self);
+        let end = grace.after_func(move || {
+            if let Some(inner) = inner.upgrade()
+                && !inner.renew_grace()
+            {
+                inner.after_grace();
+            }
+        });
+        let late = match &mut lock(&self.state).grace {
+            Some(grace) => grace.end.replace(end),
+            None => Some(end),
+        };
+        if let Some(end) = late {
+            end.stop();
+        }
+    }
+
+    /// Where the engine was shut down before the grace was over, has the rest of it kept elsewhere, and answers that it has.
+    pub(super) fn renew_grace(self: &Arc<Self>) -> bool {
+        let is_cut_short = |state: &State| {
+            let grace = state.grace.as_ref();
+            grace.is_some_and(|grace| is_cut_short(&grace.ctx, &self.parent))
+        };
+        let used = {
+            let state = lock(&self.state);
+            if !is_cut_short(&state) {
+                return false;
+            }
+            self.since(state.soft)
+        };
+        let rest = self.grace(self.limits.grace.saturating_sub(used));
+        let other = {
             let mut state = lock(&self.state);
-            if state.hard.is_some() || state.entries.is_empty() {
-                Some(grace)
+            if is_cut_short(&state) {
+                state.grace.replace(rest)
             } else {
-                state.grace.replace(grace)
+                Some(rest)
             }
         };
-        drop(late);
+        drop(other);
+        self.arm();
+        true
+    }
+
+    fn after_grace(&self) {
+        // Under the lock: one that was taken out is ended by its guard, and that is no end of the grace.
+        let cause = {
+            let state = lock(&self.state);
+            state.grace.as_ref().and_then(|grace| grace.ctx.cause())
+        };
+        if let Some(cause) = cause {
+            self.begin_hard(cause);
+        }
+    }
+
+    fn grace_ctx(&self) -> Option<Context> {
+        lock(&self.state).grace.as_ref().map(|it| it.ctx.clone())
     }
 
     pub(super) fn begin_hard(&self, cause: Cause) -> bool {
@@ -155,7 +225,7 @@ impl Inner {
         if let Some(cause) = self.accepting.cause() {
             self.begin_soft(cause, self.limits.grace);
         }
-        let grace = lock(&self.state).grace.as_ref().map(|it| it.ctx.clone());
+        let grace = self.grace_ctx();
         Context::merge([&self.idle, &self.working].into_iter().chain(&grace))
     }
 
@@ -163,24 +233,34 @@ impl Inner {
     /// `soft_ends` saw may not have come to its callback.
     pub(super) fn hard_ends(&self) -> (Context, CancelGuard) {
         if !self.idle.is_done() {
-            let grace = lock(&self.state).grace.as_ref().map(|it| it.ctx.clone());
-            let cause = self.working.cause();
-            if let Some(cause) = cause.or_else(|| grace.and_then(|grace| grace.cause())) {
-                self.begin_hard(cause);
+            match self.working.cause() {
+                Some(cause) => {
+                    self.begin_hard(cause);
+                }
+                None => self.after_grace(),
             }
         }
-        self.idle.with_timeout(self.cleanup_left())
+        held(&self.idle, |idle| idle.with_timeout(self.cleanup_left()))
+    }
+
+    /// Whether that is to be asked for again: the engine was shut down before the limit was over.
+    pub(super) fn hard_goes_on(&self, end: &Context) -> bool {
+        is_cut_short(end, &self.idle)
     }
 
     pub(super) fn cleanup_left(&self) -> Duration {
         let began = lock(&self.state).hard;
-        let used = began.map_or(Duration::ZERO, |began| {
-            self.parent.now().saturating_duration_since(began)
-        });
+        let used = self.since(began);
         match self.limits.cleanup {
             Duration::MAX => Duration::MAX,
             limit => limit.saturating_sub(used),
         }
+    }
+
+    fn since(&self, began: Option<Instant>) -> Duration {
+        began.map_or(Duration::ZERO, |began| {
+            self.parent.now().saturating_duration_since(began)
+        })
     }
 
     pub(super) fn registered(&self) -> Vec<Late> {
@@ -242,6 +322,8 @@ impl State {
 /// Its callback is kept from running, before its guard ends the context that runs it.
 impl Drop for Grace {
     fn drop(&mut self) {
-        self.end.stop();
+        if let Some(end) = &self.end {
+            end.stop();
+        }
     }
 }
