@@ -2,9 +2,10 @@
 //! turns.
 
 use ripcord::{
-    CancelGuard, Context, ContextKind, ContextTree, Engine, Error, Key, Monitor, MonitorEvent,
-    MonitorStats, monitor,
+    AfterFunc, CancelGuard, Context, ContextKind, ContextTree, Engine, Error, Key, Monitor,
+    MonitorEvent, MonitorStats, monitor,
 };
+use std::any::Any;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -179,6 +180,31 @@ fn what_was_dropped_live_is_no_leak_and_what_hangs_below_keeps_it_one() {
     let (engine, _clock) = Engine::builder().manual_clock().expect("no thread");
     monitor.track(&engine.background(), "engine");
     assert!(names(&monitor, Duration::ZERO).is_empty());
+}
+
+#[test]
+fn what_only_a_wait_is_left_of_is_a_leak_until_that_is_dropped() {
+    let _alone = alone();
+    let monitor = Monitor::start();
+    let waits: [fn(&Context) -> Box<dyn Any>; 4] = [
+        |ctx| Box::new(ctx.done()),
+        |ctx| Box::new(ctx.run(std::future::pending::<()>())),
+        |ctx| Box::new(ctx.sleep(DAY)),
+        |ctx| Box::new(ctx.after_func(|| {})),
+    ];
+    for wait in waits {
+        let (ctx, guard) = Context::background().with_cancel();
+        monitor.track(&ctx, "waited on");
+        let waits = wait(&ctx);
+        drop((guard.disarm(), ctx));
+        let leaks = monitor.leaks(Duration::ZERO);
+        assert_eq!(leaks.len(), 1, "the wait keeps it");
+        if let Ok(callback) = waits.downcast::<AfterFunc>() {
+            callback.stop();
+        }
+        assert!(names(&monitor, Duration::ZERO).is_empty());
+        assert_eq!(monitor.stats().active, 0);
+    }
 }
 
 #[test]
