@@ -6,6 +6,7 @@ use ripcord::{
     MonitorEvent, MonitorStats, monitor,
 };
 use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -74,6 +75,39 @@ fn the_contexts_of_a_batch_go_with_it() {
     assert_eq!(counts(monitor.stats()), [10, 1, 10, 0]);
     drop(clone);
     assert_eq!(counts(monitor.stats()), [10, 0, 10, 0]);
+}
+
+#[test]
+fn a_merge_that_its_parents_panic_in_was_never_there() {
+    let _alone = alone();
+    let monitor = Monitor::start();
+    let (first, guard) = Context::background().with_cancel();
+    let parents = (0..2).map(|nth| {
+        if nth == 1 {
+            guard.cancel();
+            panic!("the caller's");
+        }
+        &first
+    });
+    let merge = AssertUnwindSafe(|| Context::merge(parents));
+    assert!(catch_unwind(merge).is_err());
+    assert_eq!(counts(monitor.stats()), [1, 1, 1, 0], "the parent");
+}
+
+#[test]
+fn a_merge_of_more_parents_than_one_node_has_links_is_one_context() {
+    /// One more than a state word has room for.
+    const PARENTS: usize = (1 << 19) + 1;
+    let _alone = alone();
+    let rest = Context::background().batch(PARENTS - 1);
+    let monitor = Monitor::start();
+    let (first, guard) = Context::background().with_cancel();
+    let merged = Context::merge([&first].into_iter().chain(rest.iter()));
+    assert_eq!(counts(monitor.stats()), [2, 2, 0, 0]);
+    guard.cancel();
+    assert_eq!(counts(monitor.stats()), [2, 2, 2, 0]);
+    drop(merged);
+    assert_eq!(counts(monitor.stats()), [2, 1, 2, 0]);
 }
 
 #[test]
