@@ -34,7 +34,7 @@ pub(crate) const CONTENTION_LIMIT: u32 = 64;
 pub(crate) const STRIPES_MAX: usize = 64;
 
 /// Links a merged node can pin itself with: what its state word has room for.
-pub(crate) const LINKS_MAX: usize = (1 << 20) - 1;
+pub(crate) const LINKS_MAX: usize = (1 << 19) - 1;
 
 /// The largest number of handles or registrations one context can have. Over it the process aborts, as `Arc` does:
 /// only leaking handles in a loop gets there.

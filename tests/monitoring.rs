@@ -2,9 +2,11 @@
 //! turns.
 
 use ripcord::{
-    CancelGuard, Context, ContextKind, ContextTree, Engine, Error, Key, Monitor, MonitorEvent,
-    MonitorStats, monitor,
+    AfterFunc, CancelGuard, Context, ContextKind, ContextTree, Engine, Error, Key, Monitor,
+    MonitorEvent, MonitorStats, monitor,
 };
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -73,6 +75,39 @@ fn the_contexts_of_a_batch_go_with_it() {
     assert_eq!(counts(monitor.stats()), [10, 1, 10, 0]);
     drop(clone);
     assert_eq!(counts(monitor.stats()), [10, 0, 10, 0]);
+}
+
+#[test]
+fn a_merge_that_its_parents_panic_in_was_never_there() {
+    let _alone = alone();
+    let monitor = Monitor::start();
+    let (first, guard) = Context::background().with_cancel();
+    let parents = (0..2).map(|nth| {
+        if nth == 1 {
+            guard.cancel();
+            panic!("the caller's");
+        }
+        &first
+    });
+    let merge = AssertUnwindSafe(|| Context::merge(parents));
+    assert!(catch_unwind(merge).is_err());
+    assert_eq!(counts(monitor.stats()), [1, 1, 1, 0], "the parent");
+}
+
+#[test]
+fn a_merge_of_more_parents_than_one_node_has_links_is_one_context() {
+    /// One more than a state word has room for.
+    const PARENTS: usize = (1 << 19) + 1;
+    let _alone = alone();
+    let rest = Context::background().batch(PARENTS - 1);
+    let monitor = Monitor::start();
+    let (first, guard) = Context::background().with_cancel();
+    let merged = Context::merge([&first].into_iter().chain(rest.iter()));
+    assert_eq!(counts(monitor.stats()), [2, 2, 0, 0]);
+    guard.cancel();
+    assert_eq!(counts(monitor.stats()), [2, 2, 2, 0]);
+    drop(merged);
+    assert_eq!(counts(monitor.stats()), [2, 1, 2, 0]);
 }
 
 #[test]
@@ -179,6 +214,31 @@ fn what_was_dropped_live_is_no_leak_and_what_hangs_below_keeps_it_one() {
     let (engine, _clock) = Engine::builder().manual_clock().expect("no thread");
     monitor.track(&engine.background(), "engine");
     assert!(names(&monitor, Duration::ZERO).is_empty());
+}
+
+#[test]
+fn what_only_a_wait_is_left_of_is_a_leak_until_that_is_dropped() {
+    let _alone = alone();
+    let monitor = Monitor::start();
+    let waits: [fn(&Context) -> Box<dyn Any>; 4] = [
+        |ctx| Box::new(ctx.done()),
+        |ctx| Box::new(ctx.run(std::future::pending::<()>())),
+        |ctx| Box::new(ctx.sleep(DAY)),
+        |ctx| Box::new(ctx.after_func(|| {})),
+    ];
+    for wait in waits {
+        let (ctx, guard) = Context::background().with_cancel();
+        monitor.track(&ctx, "waited on");
+        let waits = wait(&ctx);
+        drop((guard.disarm(), ctx));
+        let leaks = monitor.leaks(Duration::ZERO);
+        assert_eq!(leaks.len(), 1, "the wait keeps it");
+        if let Ok(callback) = waits.downcast::<AfterFunc>() {
+            callback.stop();
+        }
+        assert!(names(&monitor, Duration::ZERO).is_empty());
+        assert_eq!(monitor.stats().active, 0);
+    }
 }
 
 #[test]

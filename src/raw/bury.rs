@@ -61,7 +61,7 @@ unsafe fn bury_watched(entry: *mut Entry) {
 #[cold]
 unsafe fn tell_gone(entry: *mut Entry) {
     // SAFETY: HELD is the caller's (R10).
-    if unsafe { Entry::at(entry) }.kind().is_context() {
+    if unsafe { Entry::at(entry) }.is_context() {
         // SAFETY: as above; what is a context is a node.
         local::gone(unsafe { Node::at(entry.cast()) }.core(), 1);
     }

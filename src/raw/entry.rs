@@ -56,7 +56,7 @@ impl Kind {
         matches!(self, Self::Sleep | Self::Wait)
     }
 
-    /// Whether it is a node that users have, or had, a context of.
+    /// Whether it is a node that users have, or had, a context of; of a merged one see [`Entry::is_context`].
     pub(crate) const fn is_context(self) -> bool {
         matches!(self, Self::Cancel | Self::Merged | Self::Deadline)
     }
@@ -158,6 +158,11 @@ impl Entry {
     #[inline(always)]
     pub(crate) fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Whether it is a node that users have, or had, a context of.
+    pub(crate) fn is_context(&self) -> bool {
+        self.kind.is_context() && !self.state.load().is_part()
     }
 
     #[inline(always)]

@@ -240,9 +240,11 @@ impl Handle {
             .map_or(0, |node| unsafe { tree::child_count(node) })
     }
 
-    /// Whether nobody has another handle of it.
+    /// Whether nobody has another handle of it, waits on it, or has something that was derived from it.
     pub(crate) fn is_sole(&self) -> bool {
-        self.state().is_some_and(|state| state.handles() == 1)
+        // SAFETY: `self` is a handle of it (R8).
+        self.node()
+            .is_some_and(|node| unsafe { tree::is_sole(node) })
     }
 
     /// Ends it and all below. Lock-free; what is ended is to be told.

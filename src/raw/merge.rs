@@ -49,7 +49,7 @@ impl Merging {
         if self.node.is_null() {
             // Where the values of its parents stand does not matter: all that comes after it comes after them too.
             // SAFETY: the caller's promise.
-            self.node = unsafe { tree::derive(parent, Plan::new(Kind::Merged, 1)) };
+            self.node = unsafe { part(parent) };
             self.parents = 1;
             return;
         }
@@ -73,7 +73,12 @@ impl Merging {
     /// The node, with the one handle that is now the caller's; `None`: no parent was added.
     pub(crate) fn finish(mut self) -> Option<*mut Node> {
         let node = std::mem::replace(&mut self.node, ptr::null_mut());
-        (!node.is_null()).then_some(node)
+        if node.is_null() {
+            return None;
+        }
+        // SAFETY: one handle of it is ours (R8).
+        unsafe { Node::at(node) }.state().end_part();
+        Some(node)
     }
 
     fn is_new(&mut self, parent: *mut Node) -> bool {
@@ -95,7 +100,7 @@ impl Merging {
     #[cold]
     fn extend(&mut self) {
         // SAFETY: a handle of the node is ours (R8).
-        let child = unsafe { tree::derive(self.node, Plan::new(Kind::Merged, 1)) };
+        let child = unsafe { part(self.node) };
         // SAFETY: the handle is ours (R8); the child's registration keeps the node.
         unsafe { tree::release(self.node) };
         self.node = child;
@@ -145,6 +150,20 @@ impl Drop for Merging {
             unsafe { tree::release(self.node) };
         }
     }
+}
+
+/// A merged node with one parent and one handle, that is a part until it is finished: dropped before, or continued, it was
+/// no context.
+///
+/// # Safety
+///
+/// The caller has a handle of `parent`.
+unsafe fn part(parent: *mut Node) -> *mut Node {
+    let plan = Plan::new(Kind::Merged, 1);
+    // SAFETY: new, and seen by nobody else.
+    let prepare = |node| unsafe { Node::at(node) }.state().begin_part();
+    // SAFETY: the caller's promise.
+    unsafe { tree::derive_with(parent, plan, prepare) }
 }
 
 /// The parents of a node: the one it is a child of, then those that link to it, the newest first; none of a child of

@@ -2,8 +2,8 @@
 //! handles. This file owns every bit of it; no other names one.
 //!
 //! ```text
-//!  63      32 31    12 11    10    9      8    7          6       5        4       3  2   1       0
-//! | handles  | links  | WAKER ARMED LISTED HELD PROPAGATED CHANNEL SLEEPERS ENTRIES CAUSE  EXPIRED DONE |
+//!  63      32 31    13 12   11    10    9      8    7          6       5        4       3  2   1       0
+//! | handles  | links  | PART WAKER ARMED LISTED HELD PROPAGATED CHANNEL SLEEPERS ENTRIES CAUSE  EXPIRED DONE |
 //! ```
 //!
 //! | bits | set by | cleared by | says |
@@ -15,6 +15,7 @@
 //! | HELD | creation | the undertaker | the handles, then the undertaker, use the bytes |
 //! | LISTED | creation | who unlinked it, or its parent's end | the parent's list points here |
 //! | ARMED | creation | who disarmed it, or whoever has the timers' turn | the nursery or the wheel points here |
+//! | PART | the creator of a merged node, before anybody sees it | the same, before it hands the node out | nobody has a context of it: it is in the making, or another one continues it |
 //! | links | a merge, for each link | the end of that link's bytes | links of other parents point here |
 //! | handles | `acquire` | `release` | how many handles there are; the low half stays still under them, so a sleeper on it is not disturbed |
 
@@ -39,9 +40,10 @@ const HELD: usize = 1 << 8;
 const LISTED: usize = 1 << 9;
 const ARMED: usize = 1 << 10;
 const HAS_WAKER: usize = 1 << 11;
-const LINK_SHIFT: u32 = 12;
+const PART: usize = 1 << 12;
+const LINK_SHIFT: u32 = 13;
 const LINK_ONE: usize = 1 << LINK_SHIFT;
-const LINKS: usize = ((1 << 20) - 1) << LINK_SHIFT;
+const LINKS: usize = ((1 << 19) - 1) << LINK_SHIFT;
 const HANDLE_SHIFT: u32 = 32;
 const HANDLE_ONE: usize = 1 << HANDLE_SHIFT;
 const PINS: usize = HELD | LISTED | ARMED | LINKS;
@@ -152,6 +154,16 @@ impl Snapshot {
         self.0 & HELD != 0
     }
 
+    /// Whether it is a merged node that is no context, yet or ever.
+    pub(crate) const fn is_part(self) -> bool {
+        self.0 & PART != 0
+    }
+
+    /// Whether it is held, and no part.
+    pub(crate) const fn is_held_whole(self) -> bool {
+        self.0 & (HELD | PART) == HELD
+    }
+
     pub(crate) const fn is_listed(self) -> bool {
         self.0 & LISTED != 0
     }
@@ -197,6 +209,7 @@ impl fmt::Debug for Snapshot {
             (HELD, "held"),
             (LISTED, "listed"),
             (ARMED, "armed"),
+            (PART, "part"),
         ];
         f.debug_struct("State")
             .field("end", &self.end())
@@ -389,6 +402,17 @@ impl State {
         } else {
             Released::Last
         }
+    }
+
+    /// Says that it is a part: by the creator, before anybody else can see it. ORDERING: as `end_unpublished`.
+    pub(crate) fn begin_part(&self) {
+        let word = self.0.load(Ordering::Relaxed);
+        self.0.store(word | PART, Ordering::Relaxed);
+    }
+
+    /// Says that it is a part no more. ORDERING: Relaxed; whoever ends it decides on this one word whether it was.
+    pub(crate) fn end_part(&self) {
+        self.0.fetch_and(!PART, Ordering::Relaxed);
     }
 
     /// One more link points here. The caller keeps the node by a handle.

@@ -335,6 +335,30 @@ pub(crate) unsafe fn child_count(node: *mut Node) -> usize {
     total
 }
 
+/// Whether the caller's handle is the only one, and nothing is registered with the node. Wait-free; who takes a registration off
+/// just now may have it answer no.
+///
+/// # Safety
+///
+/// The caller has a handle.
+pub(crate) unsafe fn is_sole(node: *mut Node) -> bool {
+    // SAFETY: the caller's promise.
+    let this = unsafe { Node::at(node) };
+    // First: who gave another handle up had made its registrations before, and nobody makes any after.
+    if this.state().load().handles() > 1 {
+        return false;
+    }
+    let stripes = this.stripes.get();
+    let own = 1 + stripes.map_or(0, Stripes::count);
+    this.branch.registrations() == own
+        && stripes.is_none_or(|stripes| {
+            // SAFETY: the node keeps its stripes (R10).
+            let mut stripes = unsafe { stripes.iter() };
+            // SAFETY: as above.
+            stripes.all(|stripe| unsafe { Stripe::at(stripe) }.branch.registrations() == 1)
+        })
+}
+
 /// `own`: the registrations of the branch that stand for no entry.
 fn count_in(branch: &Branch, own: usize) -> usize {
     match (0..tuning::COUNT_TRIES).find_map(|_| branch.count(counts)) {

@@ -99,12 +99,15 @@ impl<'a> NodeView<'a> {
                     by_parent,
                 });
             };
-            if node.is_merged() && by_parent.is_none() {
-                by_parent = node.parents().iter().position(|parent| parent.node == from);
-            }
-            above += usize::from(node.kind().is_context());
             // SAFETY: the node keeps its parents, each of them the next.
-            node = unsafe { Self::new(from) };
+            let from = unsafe { Self::new(from) };
+            // A part's own parents are the first of those of the node that continues it, so their places are the same.
+            if node.is_merged() && !from.is_part() && by_parent.is_none() {
+                let parents = node.parents();
+                by_parent = parents.iter().position(|parent| parent.node == from.node);
+            }
+            above += usize::from(this.entry().is_context());
+            node = from;
         }
     }
 
@@ -133,6 +136,11 @@ impl<'a> NodeView<'a> {
         self.get().entry().kind() == Kind::Merged
     }
 
+    /// Whether it is what a merged node continues, which is no context.
+    fn is_part(&self) -> bool {
+        self.get().state().load().is_part()
+    }
+
     /// What it was derived from; of a merged node, the first of them.
     pub(crate) fn parent(&self) -> View<'a> {
         let parent = self.get().entry().parent();
@@ -144,7 +152,8 @@ impl<'a> NodeView<'a> {
                 match unsafe { parent.to_node() } {
                     // SAFETY: as above.
                     Some(node) => match unsafe { Self::new(node) } {
-                        batch if batch.get().entry().kind() == Kind::Batch => batch.parent(),
+                        batch if batch.kind() == Kind::Batch => batch.parent(),
+                        part if part.is_part() => part.parent(),
                         parent => View::Node(parent),
                     },
                     None => View::Background,
@@ -153,16 +162,23 @@ impl<'a> NodeView<'a> {
         }
     }
 
-    /// What a merged node was merged from, in order.
+    /// What a merged node was merged from, in order; those of the parts that it continues are the first.
     pub(crate) fn parents(&self) -> Vec<NodeView<'a>> {
-        // SAFETY: kept; and it keeps its parents.
-        let mut parents: Vec<_> = unsafe { merge::parents(self.node) }
-            // SAFETY: as above.
-            .map(|node| unsafe { Self::new(node) })
-            .collect();
-        if let Some(links) = parents.get_mut(1..) {
-            links.reverse();
+        let mut newest_first = Vec::new();
+        let mut part = Some(*self);
+        while let Some(node) = part {
+            // SAFETY: kept; and it keeps its parents.
+            let mut parents = unsafe { merge::parents(node.node) }
+                // SAFETY: as above.
+                .map(|node| unsafe { Self::new(node) });
+            let first = parents.next();
+            newest_first.extend(parents);
+            part = first.filter(Self::is_part);
+            if part.is_none() {
+                newest_first.extend(first);
+            }
         }
-        parents
+        newest_first.reverse();
+        newest_first
     }
 }

@@ -171,7 +171,7 @@ impl Walk {
             Ok(before) => {
                 let kind = this.entry().kind();
                 self.ended += 1;
-                self.contexts += usize::from(kind.is_context() && before.is_held());
+                self.contexts += usize::from(kind.is_context() && before.is_held_whole());
                 if before.has_waits() {
                     // SAFETY: pinned (R10); who ended it has its `won` word.
                     unsafe { self.won.push(node.cast()) };

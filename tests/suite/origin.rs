@@ -94,6 +94,30 @@ fn a_merged_context_tells_by_which_parent_it_ended() {
 }
 
 #[test]
+fn a_merge_of_more_parents_than_one_node_has_links_tells_by_which_it_ended() {
+    /// One more than a state word has room for.
+    const PARENTS: usize = (1 << 19) + 1;
+    let rest = Context::background().batch(PARENTS - 2);
+    for which in [0, PARENTS - 1] {
+        let (first, first_guard) = Context::background().with_cancel();
+        let (last, last_guard) = Context::background().with_cancel();
+        let parents = [&first].into_iter().chain(rest.iter()).chain([&last]);
+        let (merged, _guard) = Context::merge(parents);
+        let (below, _below_guard) = merged.with_cancel();
+        drop(if which == 0 { first_guard } else { last_guard });
+        assert_eq!(seen(&merged), (ContextKind::Cancel, EndKind::Cancel, 1));
+        assert_eq!(seen(&below).2, 2);
+        assert_eq!(
+            (parent(&merged), parent(&below)),
+            (Some(which), Some(which))
+        );
+        let text = merged.to_string();
+        let whole = "context.Merge(context.Background.WithCancel, ";
+        assert!(text.starts_with(whole), "{text}");
+    }
+}
+
+#[test]
 fn a_parent_that_was_done_before_the_merge_is_the_one() {
     let (live, _g1) = Context::background().with_cancel();
     let (done, guard) = Context::background().with_cancel();

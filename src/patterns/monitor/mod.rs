@@ -155,7 +155,7 @@ impl Monitor {
     }
 
     /// Names a context, for [`leaks`](Self::leaks) and [`tree`](Self::tree), until it is done or nobody else has a handle of it or
-    /// of what was derived from it. The line of source of this call is kept with it.
+    /// of what was derived from it, or waits on it. The line of source of this call is kept with it.
     ///
     /// Keeps the context, its values with it, until it is looked at again after that: by the next look at the leaks or the
     /// tree, or when as many have been tracked as were open. May block: a short lock. Allocates the name and room

@@ -91,9 +91,9 @@ impl Entry {
         self.ctx.node().core().now().since(self.since)
     }
 
-    /// Done, or ours alone: who tracked it has dropped it and all that was derived from it.
+    /// Done, or ours alone: who tracked it has dropped it and all that was derived from it, and nobody waits on it.
     fn is_over(&self) -> bool {
-        self.ctx.is_done() || self.ctx.node().is_sole() && self.ctx.child_count() == 0
+        self.ctx.is_done() || self.ctx.node().is_sole()
     }
 }
 

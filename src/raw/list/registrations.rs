@@ -28,9 +28,13 @@ impl Branch {
         self.registered.fetch_sub(registrations, Ordering::AcqRel) == registrations
     }
 
-    /// How many registrations there are, those of the handles and of stripes with them; a moment's guess.
+    /// How many registrations there are, those of the handles and of stripes with them; a moment's guess, and never too few
+    /// where nobody pushes.
     pub(crate) fn registrations(&self) -> usize {
-        self.registered.load(Ordering::Relaxed) + self.head.load().references()
+        // ORDERING: the head first, whose Acquire pairs with the CAS of who moved them: what is not there any more is in
+        // `registered` already, and at worst is seen in both.
+        let references = self.head.load().references();
+        references + self.registered.load(Ordering::Relaxed)
     }
 
     /// Gives a registration back; `true`: it was the last, and the node has ended. The caller's last use of the list.
