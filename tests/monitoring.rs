@@ -218,9 +218,10 @@ fn what_was_dropped_live_is_no_leak_and_what_hangs_below_keeps_it_one() {
 
 #[test]
 fn what_only_a_wait_is_left_of_is_a_leak_until_that_is_dropped() {
+    type Wait = fn(&Context) -> Box<dyn Any>;
     let _alone = alone();
     let monitor = Monitor::start();
-    let waits: [fn(&Context) -> Box<dyn Any>; 4] = [
+    let waits: [Wait; 4] = [
         |ctx| Box::new(ctx.done()),
         |ctx| Box::new(ctx.run(std::future::pending::<()>())),
         |ctx| Box::new(ctx.sleep(DAY)),

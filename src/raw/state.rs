@@ -159,11 +159,6 @@ impl Snapshot {
         self.0 & PART != 0
     }
 
-    /// Whether it is held, and no part.
-    pub(crate) const fn is_held_whole(self) -> bool {
-        self.0 & (HELD | PART) == HELD
-    }
-
     pub(crate) const fn is_listed(self) -> bool {
         self.0 & LISTED != 0
     }
@@ -410,7 +405,7 @@ impl State {
         self.0.store(word | PART, Ordering::Relaxed);
     }
 
-    /// Says that it is a part no more. ORDERING: Relaxed; whoever ends it decides on this one word whether it was.
+    /// Says that it is a part no more. ORDERING: Relaxed; who looks just now may count it or not.
     pub(crate) fn end_part(&self) {
         self.0.fetch_and(!PART, Ordering::Relaxed);
     }

@@ -171,7 +171,7 @@ impl Walk {
             Ok(before) => {
                 let kind = this.entry().kind();
                 self.ended += 1;
-                self.contexts += usize::from(kind.is_context() && before.is_held_whole());
+                self.contexts += usize::from(kind.is_context() && before.is_held());
                 if before.has_waits() {
                     // SAFETY: pinned (R10); who ended it has its `won` word.
                     unsafe { self.won.push(node.cast()) };
@@ -180,6 +180,22 @@ impl Walk {
             }
             Err(seen) => !seen.is_propagated() && !tuning::mutant("R7"),
         }
+    }
+
+    /// As `mark`, of a merged node: one that is a part is no context, which others need not be asked.
+    ///
+    /// # Safety
+    ///
+    /// As `mark`.
+    unsafe fn mark_merged(&mut self, node: *mut Node, end: End) -> bool {
+        let contexts = self.contexts;
+        // SAFETY: the caller's promise.
+        let enter = unsafe { self.mark(node, end) };
+        // SAFETY: the caller's promise.
+        if unsafe { Node::at(node) }.state().load().is_part() {
+            self.contexts = contexts;
+        }
+        enter
     }
 
     /// Ends everything below a node that is marked.
@@ -282,8 +298,12 @@ impl Walk {
                 }
                 None
             }
+            Kind::Merged => {
+                let node = entry.cast();
+                // SAFETY: pinned by the closed list (R5).
+                unsafe { self.mark_merged(node, end) }.then_some(node)
+            }
             Kind::Cancel
-            | Kind::Merged
             | Kind::Deadline
             | Kind::Sleep
             | Kind::Wait
@@ -310,7 +330,7 @@ impl Walk {
                     unsafe { via(target, parent, end.error) }
                 };
                 // SAFETY: as above.
-                let enter = unsafe { self.mark(target, end) };
+                let enter = unsafe { self.mark_merged(target, end) };
                 if enter {
                     self.followed.push(entry.cast());
                 }
