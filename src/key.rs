@@ -152,7 +152,8 @@ impl<T> Key<T> {
     }
 }
 
-const fn is_token(name: &[u8]) -> bool {
+/// A token of RFC 9110, section 5.6.2.
+pub(crate) const fn is_token(name: &[u8]) -> bool {
     let mut index = 0;
     while index < name.len() {
         let is_allowed = name[index].is_ascii_alphanumeric()

@@ -19,7 +19,8 @@
 //! ```
 
 use crate::patterns::limit::{held, is_cut_short};
-use crate::sync::{contain, spawn};
+use crate::patterns::panicked::message;
+use crate::sync::spawn;
 use crate::{CancelGuard, Cause, Context};
 use crossbeam_channel::{Receiver, bounded};
 use std::any::Any;
@@ -293,7 +294,7 @@ async fn run_task_under(make: Make, ctx: Context) -> Outcome {
     let made = catch_unwind(AssertUnwindSafe(|| ctx.run(make(ctx.clone()))));
     let mut running = match made {
         Ok(running) => running,
-        Err(payload) => return Outcome::Panicked(message(payload)),
+        Err(payload) => return panicked(payload),
     };
     poll_fn(|task| {
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut running).poll(task)));
@@ -301,31 +302,21 @@ async fn run_task_under(make: Make, ctx: Context) -> Outcome {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(Ok(result))) => Outcome::of(result),
             Ok(Poll::Ready(Err(error))) => Outcome::Failed(error.into()),
-            Err(payload) => Outcome::Panicked(message(payload)),
+            Err(payload) => panicked(payload),
         })
     })
     .await
 }
 
+fn panicked(payload: Box<dyn Any + Send>) -> Outcome {
+    Outcome::Panicked(message(payload, "with something that is no text"))
+}
+
 fn run_body(body: Body, ctx: &Context) -> Outcome {
     match catch_unwind(AssertUnwindSafe(|| body(ctx))) {
         Ok(result) => Outcome::of(result),
-        Err(payload) => Outcome::Panicked(message(payload)),
+        Err(payload) => panicked(payload),
     }
-}
-
-/// What a panic says.
-fn message(payload: Box<dyn Any + Send>) -> String {
-    let message = match (
-        payload.downcast_ref::<&str>(),
-        payload.downcast_ref::<String>(),
-    ) {
-        (Some(message), _) => (*message).to_owned(),
-        (None, Some(message)) => message.clone(),
-        (None, None) => "with something that is no text".to_owned(),
-    };
-    contain(|| drop(payload));
-    message
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

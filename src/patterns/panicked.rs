@@ -42,19 +42,19 @@ impl std::error::Error for Panicked {}
 ///
 /// What it had in hand is not looked at again: it is dropped, or it is the caller's own to judge.
 pub(super) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
-        let panicked = Panicked {
-            message: message(&*payload).into(),
-        };
-        contain(|| drop(payload));
-        panicked
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| Panicked {
+        message: message(payload, "not a string").into(),
     })
 }
 
-fn message(payload: &(dyn Any + Send)) -> &str {
-    payload
+/// What a panic says, and drops its payload; `otherwise` where that is no string.
+pub(super) fn message(payload: Box<dyn Any + Send>, otherwise: &str) -> String {
+    let message = payload
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("not a string")
+        .unwrap_or(otherwise)
+        .to_owned();
+    contain(|| drop(payload));
+    message
 }

@@ -1,7 +1,7 @@
 //! W3C Baggage: the `baggage` header.
 
 use super::error::{ExtractError, InvalidMember};
-use crate::key::Key;
+use crate::key::{Key, is_token};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode, utf8_percent_encode};
 use std::fmt;
 use std::str::FromStr;
@@ -223,12 +223,6 @@ fn entry(text: &[u8]) -> Option<(String, Option<String>)> {
     // What is no UTF-8 becomes U+FFFD, as section 3.3.1.3 says.
     let decoded = value.map(|value| percent_decode(value).decode_utf8_lossy().into_owned());
     Some((name, decoded))
-}
-
-/// A token of RFC 9110, section 5.6.2.
-pub(super) fn is_token(name: &[u8]) -> bool {
-    let fits = |&byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.iter().all(fits)
 }
 
 const fn is_octet(byte: u8) -> bool {

@@ -32,8 +32,23 @@ impl<B: Body> ContextBody<B> {
         body: None,
     };
 
-    /// `head_only`: the request was for the head of the response.
-    pub(super) fn wrap(response: Response<B>, mut live: Live, head_only: bool) -> Response<Self> {
+    /// What a service answered, its body under the request's context; an error ends that. `head_only`: the request was for
+    /// the head of the response.
+    pub(super) fn answer<E>(
+        answer: Result<Response<B>, E>,
+        live: Live,
+        head_only: bool,
+    ) -> Result<Response<Self>, E> {
+        match answer {
+            Ok(response) => Ok(Self::wrap(response, live, head_only)),
+            Err(error) => {
+                live.end(RequestEnded::ServiceFailed);
+                Err(error)
+            }
+        }
+    }
+
+    fn wrap(response: Response<B>, mut live: Live, head_only: bool) -> Response<Self> {
         let left = if head_only || bodiless(response.status()) {
             Some(0)
         } else {

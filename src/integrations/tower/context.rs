@@ -1,7 +1,7 @@
 //! The layer that gives each request a context.
 
 use super::body::{ContextBody, is_head};
-use super::ended::{Causes, Live, RequestEnded};
+use super::ended::{Causes, Live};
 use crate::context::Context;
 use http::request::Parts;
 use http::{Request, Response};
@@ -163,7 +163,7 @@ where
 
 pin_project_lite::pin_project! {
     /// A request under way: ready with its response, whose body goes on under the same context. Dropped before, it ends that
-    /// context with [`RequestEnded::ClientGone`], and only then drops the service's future.
+    /// context with [`RequestEnded::ClientGone`](super::RequestEnded::ClientGone), and only then drops the service's future.
     #[must_use = "futures do nothing unless polled"]
     pub struct ContextFuture<F> {
         live: Option<Live>,
@@ -188,13 +188,7 @@ where
         let live = this.live.as_mut().expect("polled after it was ready");
         let answer = ready!(live.while_polling(|| this.inner.poll(cx)));
         let live = this.live.take().expect("it was there just now");
-        Poll::Ready(match answer {
-            Ok(response) => Ok(ContextBody::wrap(response, live, *this.head_only)),
-            Err(error) => {
-                live.end(RequestEnded::ServiceFailed);
-                Err(error)
-            }
-        })
+        Poll::Ready(ContextBody::answer(answer, live, *this.head_only))
     }
 }
 

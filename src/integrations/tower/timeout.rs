@@ -1,7 +1,7 @@
 //! The layer that gives each request a deadline, and an answer when it passes.
 
 use super::body::{ContextBody, is_head};
-use super::ended::{Causes, Live, RequestEnded, TimedOut};
+use super::ended::{Causes, Live, TimedOut};
 use crate::cancel::CancelGuard;
 use crate::cause::Cause;
 use crate::context::Context;
@@ -199,7 +199,7 @@ where
 
 pin_project_lite::pin_project! {
     /// A request under way: ready with the service's response, or with the layer's when its time has passed; the service's
-    /// future is dropped before that is given. Dropped itself, it ends the context first, with [`RequestEnded::ClientGone`].
+    /// future is dropped before that is given. Dropped itself, it ends the context first, with [`RequestEnded::ClientGone`](super::RequestEnded::ClientGone).
     #[must_use = "futures do nothing unless polled"]
     pub struct TimeoutFuture<F> {
         live: Option<Live>,
@@ -267,13 +267,7 @@ where
         let inner = this.inner.as_mut().as_pin_mut().expect("it has not ended");
         let answer = ready!(live.while_polling(|| inner.poll(cx)));
         let live = this.live.take().expect("it was there just now");
-        Poll::Ready(match answer {
-            Ok(response) => Ok(ContextBody::wrap(response, live, *this.head_only)),
-            Err(error) => {
-                live.end(RequestEnded::ServiceFailed);
-                Err(error)
-            }
-        })
+        Poll::Ready(ContextBody::answer(answer, live, *this.head_only))
     }
 }
 

@@ -2,10 +2,11 @@
 
 use crate::error::Error;
 use crate::monitor::Event;
+use crate::patterns::lock::lock;
 use crate::sync::{AtomicUsize, Ordering};
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
 /// One event that a [`Monitor`](crate::Monitor) has kept.
@@ -99,7 +100,7 @@ impl Log {
     }
 
     pub(super) fn entries(&self) -> Vec<MonitorEntry> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = lock(&self.entries);
         entries.iter().cloned().collect()
     }
 

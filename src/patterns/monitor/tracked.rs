@@ -3,12 +3,13 @@
 use super::log::{Log, MonitorEvent};
 use crate::context::Context;
 use crate::origin::{self, ContextKind};
+use crate::patterns::lock::lock;
 use crate::patterns::tree::Named;
 use crate::raw::time::Time;
 use crate::raw::view::{NodeView, View};
 use std::fmt;
 use std::panic::Location;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 /// A context that has been open for longer than was asked. From [`Monitor::leaks`](crate::Monitor::leaks).
@@ -99,7 +100,7 @@ impl Entry {
 
 impl Tracked {
     fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     pub(super) fn add(
