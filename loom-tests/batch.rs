@@ -2,6 +2,7 @@
 
 use crate::harness::model;
 use crate::list::{assert_tidy, child, root};
+use crate::raw::batch::Untouched;
 use crate::raw::handle::Handle;
 use crate::raw::waiting::Waiting;
 use crate::raw::waits;
@@ -14,16 +15,16 @@ struct Batch {
 }
 
 fn batch(parent: &Handle, count: usize) -> Batch {
-    let (node, children) = parent.derive_batch(count, 0);
-    Batch {
-        node,
-        children: children.collect(),
-    }
+    let mut children = Vec::with_capacity(count);
+    let node = parent.derive_batch(count, 0, |child| children.push(child));
+    Batch { node, children }
 }
 
 impl Batch {
-    fn let_go(self) {
-        self.node.let_go_of_batch(self.children.into_iter());
+    fn let_go(mut self) {
+        let (untouched, _) = Untouched::take(self.children.iter_mut());
+        drop(self.children);
+        self.node.let_go_of_batch(untouched);
     }
 
     /// As the facade does where a child may have been touched.
@@ -203,13 +204,12 @@ fn a_batch_that_was_let_go_is_not_counted() {
         || {
             let parent = root();
             let sibling = child(&parent);
-            let (node, children) = parent.derive_batch(2, 0);
-            let children: Vec<_> = children.collect();
+            let made = batch(&parent, 2);
             let counter = thread::spawn({
                 let parent = parent.clone();
                 move || parent.child_count()
             });
-            node.let_go_of_batch(children.into_iter());
+            made.let_go();
             drop(sibling);
             let _ = counter.join().unwrap();
             assert_eq!(parent.child_count(), 0);

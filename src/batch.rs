@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::monitor;
 use crate::origin;
+use crate::raw::batch::Untouched;
 use crate::raw::handle::Handle;
 use crate::raw::values::LetGo;
 use crate::sync::{AtomicUsize, Ordering};
@@ -51,13 +52,11 @@ impl Context {
     pub fn batch(&self, count: usize) -> Batch {
         let place = self.values().place();
         let mut contexts = Vec::with_capacity(count);
-        let (node, children) = self.node().derive_batch(count, place);
-        let mut parts = self.values().copies(count).zip(children);
-        // By a range, of which the slice knows how many come.
-        contexts.extend((0..count).map(|_| {
-            let (values, node) = parts.next().expect("as many as were made");
-            Self::from_parts(values, node)
-        }));
+        let mut values = self.values().copies(count);
+        let node = self.node().derive_batch(count, place, |node| {
+            let values = values.next().expect("as many as are made");
+            contexts.push(Self::from_parts(values, node));
+        });
         origin::mark(&node);
         if cfg!(feature = "origin") || !monitor::is_off() {
             for ctx in &contexts {
@@ -156,19 +155,25 @@ impl Drop for Batch {
     /// As [`cancel`](Self::cancel), unless nobody could tell: where all contexts were only looked at, three atomic
     /// operations for the whole.
     fn drop(&mut self) {
-        let mut untouched = monitor::is_off();
         let mut all_values = LetGo::new();
-        for ctx in &mut self.contexts {
-            untouched &= ctx.node().is_untouched();
+        let nodes = self.contexts.iter_mut().map(|ctx| {
             all_values.push(ctx.take_values());
-        }
-        if !untouched {
+            ctx.node_mut()
+        });
+        let (untouched, all) = Untouched::take(nodes);
+        let unseen = all && monitor::is_off();
+        if !unseen {
             self.cancel();
         }
         // Before the nodes, as of any context: the drop of a value may still look at one.
         drop(all_values);
-        let nodes = self.contexts.drain(..).map(|ctx| ctx.into_parts().1);
-        std::mem::replace(&mut self.node, Handle::BACKGROUND).let_go_of_batch(nodes);
+        if unseen {
+            // Nothing is left in any.
+            self.contexts.drain(..).for_each(std::mem::forget);
+        } else {
+            self.contexts.clear();
+        }
+        std::mem::replace(&mut self.node, Handle::BACKGROUND).let_go_of_batch(untouched);
     }
 }
 

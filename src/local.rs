@@ -407,12 +407,24 @@ pub(crate) fn next_key() -> usize {
     KEYS.fetch_add(1, Ordering::Relaxed) + 1
 }
 
-/// Bytes for what is no block, from the allocator.
+/// The class of the smallest blocks that such bytes fit in. `None`: they are the allocator's, as all are where a sanitizer is to
+/// see where they end.
+#[inline(always)]
+fn class_for(bytes: Layout) -> Option<usize> {
+    let fits = |block: &Layout| bytes.size() <= block.size() && bytes.align() <= block.align();
+    (!cfg!(ripcord_no_pool)).then(|| LAYOUTS.iter().position(fits))?
+}
+
+/// Bytes that are no record's: a block, where they fit in one.
 ///
 /// # Safety
 ///
 /// The layout is not empty.
+#[inline]
 pub(crate) unsafe fn allocate_bytes(layout: Layout) -> *mut u8 {
+    if let Some(class) = class_for(layout) {
+        return allocate(class);
+    }
     // SAFETY: the caller's promise.
     let bytes = unsafe { std::alloc::alloc(layout) };
     if bytes.is_null() {
@@ -426,7 +438,13 @@ pub(crate) unsafe fn allocate_bytes(layout: Layout) -> *mut u8 {
 /// # Safety
 ///
 /// They came from [`allocate_bytes`] with this layout, and nobody uses them.
+#[inline]
 pub(crate) unsafe fn free_bytes(bytes: *mut u8, layout: Layout) {
-    // SAFETY: the caller's promise.
-    unsafe { std::alloc::dealloc(bytes, layout) };
+    // SAFETY: the caller's promise; a layout is of one class.
+    unsafe {
+        match class_for(layout) {
+            Some(class) => free(class, bytes),
+            None => std::alloc::dealloc(bytes, layout),
+        }
+    }
 }

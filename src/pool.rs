@@ -29,9 +29,9 @@ pub enum Pool {}
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stock {
-    /// Nodes of contexts without a deadline of their own, of waits and of callbacks.
+    /// Nodes of contexts without a deadline of their own, of waits, of callbacks and of values of few bytes.
     pub contexts: usize,
-    /// Nodes of contexts with a deadline of their own or with several parents, and of sleeps.
+    /// Nodes of contexts with a deadline of their own or with several parents, of sleeps and of values of some more bytes.
     pub timed: usize,
     /// Bytes of both.
     pub bytes: usize,

@@ -22,91 +22,89 @@ use super::tree::{self, Plan};
 use crate::local;
 use std::ptr;
 
-/// The children of a new batch, the first one first.
+/// The children of a batch that were let go with it and are not given back yet. Dropped, they never are: the batch stays.
+#[must_use]
 #[derive(Debug)]
-pub(crate) struct Children {
-    next: *mut Entry,
-    left: usize,
+pub(crate) struct Untouched(usize);
+
+impl Untouched {
+    /// Takes the handles of those children that are untouched, and says whether all are. The others stay where they are.
+    #[inline]
+    pub(crate) fn take<'a>(children: impl Iterator<Item = &'a mut Handle>) -> (Self, bool) {
+        let mut count = 0;
+        let mut all = true;
+        for child in children {
+            if child.is_untouched() {
+                // Its registration is given back with those of all, and its HELD goes with the list.
+                std::mem::forget(std::mem::replace(child, Handle::BACKGROUND));
+                count += 1;
+            } else {
+                all = false;
+            }
+        }
+        (Self(count), all)
+    }
 }
 
 impl Handle {
-    /// A batch node, with one handle, and so many children, each with one. Lock-free; allocates where the pool is empty.
-    pub(crate) fn derive_batch(&self, count: usize, values_place: u32) -> (Self, Children) {
+    /// A batch node, with one handle, and so many children, each with one, which `each` is given, in order, before
+    /// anybody else sees one. Lock-free; allocates where the pool is empty.
+    pub(crate) fn derive_batch(
+        &self,
+        count: usize,
+        values_place: u32,
+        each: impl FnMut(Self),
+    ) -> Self {
         let plan = Plan::new(Kind::Batch, 1).after(values_place);
         // SAFETY: `self` is a handle of what it is under (R8).
-        let (batch, first) = unsafe { derive(self.under(), plan, count) };
-        let children = Children {
-            next: first,
-            left: count,
-        };
+        let batch = unsafe { derive(self.under(), plan, count, each) };
         // SAFETY: made with one handle.
-        (unsafe { Self::from_node(batch) }, children)
+        unsafe { Self::from_node(batch) }
     }
 
     /// Whether it is the one handle of a node on which nothing was ever installed: what becomes of that nobody can see.
-    pub(crate) fn is_untouched(&self) -> bool {
+    #[inline]
+    fn is_untouched(&self) -> bool {
         self.node()
             // SAFETY: `self` is a handle of it (R8).
             .is_some_and(|node| unsafe { Node::at(node) }.state().load().is_untouched())
     }
 
-    /// Gives up the handle of a batch and those of its children. Lock-free: one RMW for all that are untouched.
-    pub(crate) fn let_go_of_batch(self, children: impl Iterator<Item = Self>) {
+    /// Gives up the handle of a batch, and with it those that were taken of its children. Lock-free: one RMW for all of these.
+    pub(crate) fn let_go_of_batch(self, children: Untouched) {
         let Some(batch) = self.node() else { return };
         // SAFETY: `self` is a handle of it (R8).
         let this = unsafe { Node::at(batch) };
         debug_assert_eq!(this.entry().kind(), Kind::Batch);
-        let mut untouched = 0;
-        for child in children {
-            if child.is_untouched() {
-                untouched += 1;
-                // Its registration is given back below, and its HELD goes with the list.
-                std::mem::forget(child);
-            }
-        }
-        if untouched > 0 {
+        let Untouched(count) = children;
+        if count > 0 {
             if local::is_watched() {
-                local::gone(this.core(), untouched);
+                local::gone(this.core(), count);
             }
-            let last = this.branch.unregister(untouched);
+            let last = this.branch.unregister(count);
             debug_assert!(!last, "the handles' own is still there");
         }
     }
 }
 
-impl Iterator for Children {
-    type Item = Handle;
-
-    fn next(&mut self) -> Option<Handle> {
-        self.left = self.left.checked_sub(1)?;
-        let child = self.next;
-        // Before it is handed out: it may be off the list then.
-        // SAFETY: its handle is ours (R8).
-        self.next = unsafe { Entry::at(child) }.next();
-        // SAFETY: it was made with one handle, and is handed out once.
-        Some(unsafe { Handle::from_node(child.cast()) })
-    }
-}
-
-impl Drop for Children {
-    fn drop(&mut self) {
-        self.for_each(drop);
-    }
-}
-
-/// A batch node and its first child. Born done, all of them, if what they are under is.
+/// A batch node. Born done, with all its children, if what it is under is.
 ///
 /// # Safety
 ///
 /// The caller has a handle of what it is under.
-unsafe fn derive(under: Under, plan: Plan, count: usize) -> (*mut Node, *mut Entry) {
-    let mut first = ptr::null_mut();
-    let mut prepare = |batch| first = fill(batch, count);
+unsafe fn derive(
+    under: Under,
+    plan: Plan,
+    count: usize,
+    mut each: impl FnMut(Handle),
+) -> *mut Node {
+    let mut newest = ptr::null_mut();
+    let mut prepare = |batch| newest = fill(batch, count, &mut each);
     let batch = match under {
         Under::Background(background) => {
             let batch = tree::root(background, local::global(), plan);
             prepare(batch);
-            return (batch, first);
+            return batch;
         }
         // SAFETY: the caller's promise.
         Under::Node(parent) => unsafe { tree::derive_with(parent, plan, prepare) },
@@ -117,7 +115,7 @@ unsafe fn derive(under: Under, plan: Plan, count: usize) -> (*mut Node, *mut Ent
     if let Some(end) = state.inherited().filter(|_| !state.is_listed()) {
         // It was refused, and is still ours alone.
         this.branch.clear();
-        let mut child = first;
+        let mut child = newest;
         while !child.is_null() {
             // SAFETY: new, and seen by nobody else.
             let entry = unsafe { Entry::at(child) };
@@ -125,21 +123,21 @@ unsafe fn derive(under: Under, plan: Plan, count: usize) -> (*mut Node, *mut Ent
             child = entry.next();
         }
     }
-    (batch, first)
+    batch
 }
 
-/// Makes the children of a batch that nobody else has seen, and lists them.
-fn fill(batch: *mut Node, count: usize) -> *mut Entry {
+/// Makes the children of a batch that nobody else has seen, lists them, and gives each a handle of its own.
+fn fill(batch: *mut Node, count: usize, each: &mut impl FnMut(Handle)) -> *mut Entry {
     let at = Parent::node(batch);
     // SAFETY: new, and ours.
     let batch = unsafe { Node::at(batch) };
     let (place, core, deadline) = (batch.entry().place(), batch.core(), batch.deadline());
+    let place = place.saturating_add(1);
     let mut newest: *mut Entry = ptr::null_mut();
     for _ in 0..count {
         let state = State::new(1, Pins::LISTED);
-        let after = place.saturating_add(1);
-        let child: *mut Entry =
-            Node::allocate(Kind::Cancel, at, after, state, core, deadline).cast();
+        let node = Node::allocate(Kind::Cancel, at, place, state, core, deadline);
+        let child: *mut Entry = node.cast();
         // SAFETY: new, and seen by nobody else.
         unsafe { Entry::at(child) }.set_next(newest);
         if !newest.is_null() {
@@ -147,6 +145,8 @@ fn fill(batch: *mut Node, count: usize) -> *mut Entry {
             unsafe { Entry::at(newest).set_back(child) };
         }
         newest = child;
+        // SAFETY: made with one handle, which is handed out here.
+        each(unsafe { Handle::from_node(node) });
     }
     let _ = batch.state().announce(Announce::Entries);
     batch.branch.fill(newest, count);

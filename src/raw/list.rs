@@ -61,15 +61,16 @@ impl Removal {
     };
 }
 
-/// One list and its count.
+/// One list and its count. In this order, in which what a node begins with is zeroed without a store across two cache lines.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Branch {
+    registered: AtomicUsize,
     head: HeadWord,
     leaving: Leaving,
     /// While the list is open, entries handed over that no owner has come to: they are still listed. Once an owner
     /// has found it closed, that owner's limbo. The owner's.
     stash: UnsafeCell<*mut Entry>,
-    registered: AtomicUsize,
     alive: Alive,
 }
 

@@ -53,12 +53,9 @@ impl Magazine {
     #[inline(always)]
     pub(crate) unsafe fn put(&mut self, block: Block) {
         let block = block.cast::<Free>();
-        let free = Free {
-            next: self.top,
-            length: 0,
-        };
+        // `length` is written where it is of use, in `into_word`.
         // SAFETY: the caller's promise.
-        unsafe { block.write(free) };
+        unsafe { (&raw mut (*block).next).write(self.top) };
         self.top = block;
         self.length += 1;
     }
@@ -100,7 +97,7 @@ impl Magazine {
     fn into_word(self) -> usize {
         if !self.top.is_null() {
             // SAFETY: as in `take`.
-            unsafe { (*self.top).length = self.length };
+            unsafe { (&raw mut (*self.top).length).write(self.length) };
         }
         self.top.expose_provenance()
     }

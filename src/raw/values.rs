@@ -1,4 +1,4 @@
-//! Values: a compact persistent vector. A set is one allocation, a get a bit test, a count of bits and a load.
+//! Values: a compact persistent vector. A set is one block of the pool, or where that is too small one allocation, a get a bit test, a count of bits and a load.
 //!
 //! ```text
 //!   Values ──► node C ──previous──► node B ──previous──► node A      each with its map and its value:
@@ -156,7 +156,7 @@ impl Values {
     }
 
     /// These and one more, which shadows one of the same key. `place`: of the context it is set on. Lock-free; one
-    /// allocation, and a step for each key that is visible.
+    /// block, and a step for each key that is visible.
     pub(crate) fn with<T: Send + Sync + 'static>(
         &self,
         key: &'static TypedKey<T>,
@@ -212,7 +212,7 @@ impl Values {
     }
 
     /// These without what is local. Where nothing is, a clone, and to know it a bit that is on the newest node, which the
-    /// clone counts on anyhow. Else lock-free; one allocation, a step for each key that is visible.
+    /// clone counts on anyhow. Else lock-free; one block, a step for each key that is visible.
     #[inline]
     pub(crate) fn without_local(&self) -> Self {
         if self.local() == 0 {

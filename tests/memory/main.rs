@@ -10,6 +10,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::Pin;
+use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::task::{Context as TaskContext, Poll, Waker};
@@ -662,17 +663,23 @@ fn callbacks_stopped_or_run_leave_nothing() {
 static NUMBER: Key<u64> = Key::new("number");
 static TEXT: Key<&str> = Key::new("text");
 
+/// Of a set that finds no block in the pool.
+const UNPOOLED: usize = cfg!(ripcord_no_pool) as usize;
+
 #[test]
-fn a_value_is_one_allocation_a_set_at_any_depth() {
+fn a_set_is_one_block_at_any_depth_and_of_a_warm_pool_no_allocation() {
     counted(|| {
+        let set = |most: usize| {
+            let mut ctx = Context::background();
+            for round in 0..1_000 {
+                assert!(allocations(|| ctx = ctx.with_value(&NUMBER, round)) <= most);
+                assert!(allocations(|| ctx = ctx.with_value(&TEXT, "x")) <= most);
+            }
+            ctx
+        };
+        drop(set(1));
         let before = live();
-        let mut ctx = Context::background();
-        for round in 0..1_000 {
-            let made = allocations(|| ctx = ctx.with_value(&NUMBER, round));
-            assert_eq!(made, 1);
-            assert_eq!(allocations(|| ctx = ctx.with_value(&TEXT, "x")), 1);
-        }
-        assert_within(SLACK, before);
+        let ctx = set(UNPOOLED);
         let free = allocations(|| {
             assert_eq!(ctx.value(&NUMBER), Some(&999));
             black_box((ctx.clone(), ctx.without_cancel()));
@@ -680,6 +687,44 @@ fn a_value_is_one_allocation_a_set_at_any_depth() {
         assert_eq!(free, 0);
         drop(ctx);
         assert_within(0, before);
+    });
+}
+
+/// Sets a value of such a type: how many allocations that takes in a steady state.
+fn allocations_of<T: Copy + PartialEq + Send + Sync + 'static>(
+    key: &'static Key<T>,
+    value: T,
+) -> usize {
+    let before = live();
+    let made = steady(|| {
+        let ctx = Context::background().with_value(key, value);
+        let found = ctx.value(key).expect("it was set");
+        assert!(*found == value, "not what was set");
+        assert!(ptr::from_ref(found).is_aligned());
+    });
+    assert_within(SLACK, before);
+    made / 1_000
+}
+
+#[derive(Clone, Copy, PartialEq)]
+#[repr(align(128))]
+struct Aligned(u8);
+
+#[test]
+fn a_large_value_is_one_allocation_and_goes_back_to_the_allocator() {
+    static NOTHING: Key<()> = Key::new("nothing");
+    static SMALL: Key<[u8; 40]> = Key::new("small");
+    static LARGER: Key<[u8; 104]> = Key::new("larger");
+    static TOO_LARGE: Key<[u8; 105]> = Key::new("too large");
+    static HUGE: Key<[u8; 100_000]> = Key::new("huge");
+    static ALIGNED: Key<Aligned> = Key::new("aligned");
+    counted(|| {
+        assert_eq!(allocations_of(&NOTHING, ()), UNPOOLED);
+        assert_eq!(allocations_of(&SMALL, [1; 40]), UNPOOLED);
+        assert_eq!(allocations_of(&LARGER, [2; 104]), UNPOOLED);
+        assert_eq!(allocations_of(&TOO_LARGE, [3; 105]), 1);
+        assert_eq!(allocations_of(&HUGE, [4; 100_000]), 1);
+        assert_eq!(allocations_of(&ALIGNED, Aligned(5)), 1);
     });
 }
 
@@ -702,11 +747,7 @@ fn values_that_are_only_handed_on_allocate_nothing() {
 }
 
 #[test]
-#[cfg_attr(
-    ripcord_no_pool,
-    ignore = "with the pool off every node is an allocation"
-)]
-fn a_value_that_is_cloned_often_and_goes_is_one_allocation_too() {
+fn a_value_that_is_cloned_often_and_goes_is_no_more() {
     counted(|| {
         let made = steady(|| {
             let ctx = Context::background().with_value(&NUMBER, 1);
@@ -717,7 +758,7 @@ fn a_value_that_is_cloned_often_and_goes_is_one_allocation_too() {
             drop(ctx);
             assert_eq!(last.value(&NUMBER), Some(&1));
         });
-        assert_eq!(made, 1_000, "one a set");
+        assert_eq!(made, 1_000 * UNPOOLED);
     });
 }
 
