@@ -111,23 +111,34 @@ impl Branch {
                 }
                 continue;
             }
-            // SAFETY: owned (R5).
-            let mut newer = unsafe { this.back() };
-            if newer.is_null() {
-                self.index();
-                // SAFETY: owned (R5).
-                newer = unsafe { this.back() };
-            }
-            // SAFETY: `newer` is listed before `entry`, hence pinned (R10).
-            unsafe { Entry::at(newer) }.set_next(next);
-            if tuning::mutant("R3") {
-                this.set_next(ptr::null_mut());
-            }
-            if !next.is_null() {
-                // SAFETY: listed, hence pinned (R5); owned.
-                unsafe { Entry::at(next).set_back(newer) };
-            }
+            // SAFETY: as promised, and it is not the newest: who owns takes the newest off, and nobody makes it so again.
+            unsafe { self.unlink_between(this, next) };
             return true;
+        }
+    }
+
+    /// Unlinks an entry that is not the newest; `next` is its own.
+    ///
+    /// # Safety
+    ///
+    /// As [`unlink`](Self::unlink); the list was seen open since the caller owns it.
+    #[inline]
+    unsafe fn unlink_between(&self, this: &Entry, next: *mut Entry) {
+        // SAFETY: owned (R5).
+        let mut newer = unsafe { this.back() };
+        if newer.is_null() {
+            self.index();
+            // SAFETY: owned (R5).
+            newer = unsafe { this.back() };
+        }
+        // SAFETY: `newer` is listed before the entry, hence pinned (R10).
+        unsafe { Entry::at(newer) }.set_next(next);
+        if tuning::mutant("R3") {
+            this.set_next(ptr::null_mut());
+        }
+        if !next.is_null() {
+            // SAFETY: listed, hence pinned (R5); owned.
+            unsafe { Entry::at(next).set_back(newer) };
         }
     }
 
@@ -136,13 +147,24 @@ impl Branch {
     /// As `remove`, by the owner.
     pub(super) unsafe fn remove_as_owner(&self, entry: *mut Entry) -> Removal {
         // SAFETY: as promised, listed and pinned.
-        let next = unsafe { Entry::at(entry) }.next();
+        let this = unsafe { Entry::at(entry) };
+        let next = this.next();
         let head = self.head.load();
         let is_open = !head.is_closed() || tuning::mutant("R5b");
-        if head.newest() == entry && !head.is_pending() && is_open {
-            // SAFETY: owned (R5).
-            unsafe { self.forget_newer(next) };
-            let (to, released) = head.with_newest(next).let_go().less_reference();
+        let mut is_off = false;
+        if is_open && !head.is_pending() {
+            // Not pending, and so nothing in the stash either.
+            let mut to = head;
+            if head.newest() == entry {
+                // SAFETY: owned (R5).
+                unsafe { self.forget_newer(next) };
+                to = to.with_newest(next);
+            } else {
+                // SAFETY: as promised, not the newest, and the list was just seen open; owned (R5).
+                unsafe { self.unlink_between(this, next) };
+                is_off = true;
+            }
+            let (to, released) = to.let_go().less_reference();
             if self.head.change(head, to).is_ok() {
                 return Removal {
                     unlinked: true,
@@ -151,9 +173,9 @@ impl Branch {
                 };
             }
         }
-        // SAFETY: as promised; owned.
-        let mine = unsafe { self.unlink(entry) }.then_some(entry);
-        self.let_go(mine, true)
+        // SAFETY: as promised, where it is still listed; owned.
+        let is_off = is_off || unsafe { self.unlink(entry) };
+        self.let_go(is_off.then_some(entry), true)
     }
 
     /// Unlinks what others handed over, within the budget; the rest waits in `stash`. By the owner.
