@@ -132,9 +132,10 @@
 //!   and no other callback until 500 block at once: that is how many threads they share.
 //! * Cancelling or dropping a child takes it off its parent at once. Nothing is kept for what is gone.
 //! * In a steady state a context with its timer and its waits (`done`, `run`, `sleep`, blocked threads) allocates nothing.
-//!   What allocates: a value that with 80 bytes and one word a key takes more than 192, once; a cause when it is made, not when it is cloned; the function given to `after_func`, and
-//!   its way to a thread; the channel of `done_channel`, once a context; a merge of several parents' values, or of more than
-//!   32 parents, and a cancel that reaches one; a mio watch.
+//!   What allocates: a value, when it is set, whose size with 80 bytes and a word for each visible key is over 192; a cause when it
+//!   is made, not when it is cloned; the function given to `after_func`, and its way to a thread; the channel of
+//!   `done_channel`, once a context; a merge of several parents' values, or of more than 32 parents, and a cancel that reaches
+//!   one; a mio watch.
 //! * No operation waits for another thread: one that is stopped anywhere inside this library keeps no other from
 //!   creating, cancelling, dropping or looking at any context, from waiting, or from being woken by a cancel of another or
 //!   by a deadline. There are no locks and no spinning on these paths. Outside the promise, because not ours: the
