@@ -310,8 +310,9 @@ impl Context {
 
     /// How many children, merged contexts and callbacks hang on it that are not done; 0 on a context that is done or can never be.
     ///
-    /// Walks them: for tests and inspection. Lock-free; allocates nothing and wakes nobody. Where another thread is stopped in the middle of
-    /// taking one off, the answer is an upper bound: what is registered there, done or not, waits too.
+    /// Walks them: for tests and inspection. Lock-free; allocates nothing and wakes nobody. Where another thread is at the
+    /// same list for more than about a millisecond (it is stopped in the middle of taking one off, or counts hundreds of thousands),
+    /// the answer is how many are registered there, done or not: waits are among them then, and a batch is one.
     #[must_use]
     pub fn child_count(&self) -> usize {
         self.node.child_count()

@@ -45,7 +45,7 @@ pub struct EngineBuilder {
 
 /// Fires the deadlines of a driven engine, from a loop of the program's. Dropping it shuts the engine down.
 ///
-/// No deadline fires but inside [`turn`](Self::turn). What is still armed at a [shutdown](Engine::shutdown), or when the
+/// No deadline fires but inside [`turn`](Self::turn), or in the place of one: see there. What is still armed at a [shutdown](Engine::shutdown), or when the
 /// driver is dropped, is ended there: with [`Canceled`](crate::Error::Canceled), not as if it were due.
 ///
 /// ```
@@ -269,7 +269,8 @@ impl Driver {
     /// Fires what is due; answers with how many deadlines and sleeps, and does not count what was derived from them.
     ///
     /// May be called from any thread, and from a waker: while another call runs it returns 0 at once, and that one fires
-    /// what became due before it returns.
+    /// what became due before it returns. So does a thread that drops a context of the same engine, if it is just then sweeping
+    /// out the thousands that were dropped while no turn came: it fires before that drop returns.
     ///
     /// Lock-free up to the wakers it runs, whose panics are contained: it tells all who wait on what it ends. Allocates where
     /// [`cancel`](crate::CancelGuard::cancel) does.
@@ -289,8 +290,8 @@ impl ManualClock {
     /// Moves the clock, and fires what is due before it returns, the earliest first.
     ///
     /// May be called from any thread, and from a waker: while another call runs it adds its time and returns at once, and
-    /// that one fires what became due before it returns. So does a thread that is arming a deadline on the same engine, if
-    /// it is just then sweeping out the thousands that were dropped: it fires before that call of its own returns.
+    /// that one fires what became due before it returns. So does a thread that drops a context of the same engine, if
+    /// it is just then sweeping out the thousands that were dropped: it fires before that drop returns.
     ///
     /// Lock-free up to the wakers it runs, whose panics are contained: it tells all who wait on what it ends, and threads
     /// that are blocked by this clock. Allocates where [`cancel`](crate::CancelGuard::cancel) does.

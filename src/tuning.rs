@@ -21,9 +21,9 @@ pub(crate) const INDEX_AT: usize = 1_024;
 /// Removals an owner makes for others before it lets go, or one fast dropper would keep the list for ever.
 pub(crate) const DRAIN_BUDGET: usize = 256;
 
-/// Looks at a list that another thread owns before a count of it falls back to its registrations: some tens of microseconds, where
-/// an owner that is not stopped is done in a tenth of one.
-pub(crate) const COUNT_TRIES: usize = 1 << 16;
+/// Looks at a list that another thread owns before a count of it falls back to its registrations: about a millisecond, where
+/// an owner that is not stopped is done in a tenth of a microsecond, or counts itself.
+pub(crate) const COUNT_TRIES: usize = 1 << 18;
 
 /// Lost races on list heads after which a thread gives the parent it is at stripes. Arbitrary: two threads on one
 /// root lose about one race in ten operations, so it is reached in under a millisecond of real contention and not by

@@ -241,6 +241,11 @@ unsafe fn bury_one(entry: *mut Entry, pins: Pins, ended: &mut Chain<Limbo>) -> O
     if removal.unlinked {
         pins = pins.and(Pins::LISTED);
     }
+    if state.has(Announce::Channel) {
+        // The bytes may stay with an owner or a link; whoever has a receiver is not to wait for that.
+        // SAFETY: HELD is ours (R10); only a node announces a channel.
+        unsafe { Node::at(entry.cast()) }.channel.disconnect();
+    }
     // SAFETY: HELD is ours (R10); of an engine's root, nobody else takes its count of the core.
     let core =
         (kind == Kind::Engine).then(|| unsafe { Arc::from_raw(Node::at(entry.cast()).core()) });

@@ -292,13 +292,18 @@ impl<W: Through> Chain<W> {
         Some(entry)
     }
 
-    /// The one whose first is what was pushed first.
-    pub(crate) fn reversed(mut self) -> Self {
-        let mut reversed = Self::new();
-        while let Some(entry) = self.pop() {
-            // SAFETY: by the promise made to `push` it lives, and its word was this chain's.
-            unsafe { reversed.push(entry) };
+    /// Takes over what is on another.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        while let Some(entry) = other.pop() {
+            // SAFETY: by the promise made to `push` it lives, and its word was the other's.
+            unsafe { self.push(entry) };
         }
+    }
+
+    /// The one whose first is what was pushed first.
+    pub(crate) fn reversed(self) -> Self {
+        let mut reversed = Self::new();
+        reversed.append(self);
         reversed
     }
 }

@@ -297,7 +297,7 @@ impl Branch {
     /// else owns the list. Walks.
     pub(crate) fn count(
         &self,
-        counted: impl Fn(*mut Entry) -> usize,
+        mut counted: impl FnMut(*mut Entry) -> usize,
     ) -> Option<(usize, Chain<Limbo>)> {
         self.alive.check();
         match self.own() {

@@ -4,7 +4,7 @@
 
 use super::bury;
 use super::core::Core;
-use super::entry::{Entry, Kind, Parent};
+use super::entry::{Chain, Entry, Kind, Limbo, Parent};
 use super::list::{Branch, Closed};
 use super::node::{Link, Node, Timed};
 use super::slot::Filled;
@@ -324,14 +324,16 @@ pub(crate) unsafe fn child_count(node: *mut Node) -> usize {
     }
     let stripes = this.stripes.get();
     let own = 1 + stripes.map_or(0, Stripes::count);
-    let mut total = count_in(&this.branch, own);
+    let mut limbo = Chain::new();
+    let mut total = count_in(&this.branch, own, &mut limbo);
     if let Some(stripes) = stripes {
         // SAFETY: the node keeps its stripes (R10).
         for stripe in unsafe { stripes.iter() } {
             // SAFETY: as above.
-            total += count_in(&unsafe { Stripe::at(stripe) }.branch, 1);
+            total += count_in(&unsafe { Stripe::at(stripe) }.branch, 1, &mut limbo);
         }
     }
+    bury::reclaim_limbo(limbo);
     total
 }
 
@@ -359,18 +361,20 @@ pub(crate) unsafe fn is_sole(node: *mut Node) -> bool {
         })
 }
 
-/// `own`: the registrations of the branch that stand for no entry.
-fn count_in(branch: &Branch, own: usize) -> usize {
-    match (0..tuning::COUNT_TRIES).find_map(|_| branch.count(counts)) {
-        Some((count, limbo)) => {
-            bury::reclaim_limbo(limbo);
+/// `own`: the registrations of the branch that stand for no entry. `limbo` gets what was unlinked on the way, to be freed when
+/// no list is owned, for a batch's is counted inside its parent's (R9).
+fn count_in(branch: &Branch, own: usize, limbo: &mut Chain<Limbo>) -> usize {
+    let counted = (0..tuning::COUNT_TRIES).find_map(|_| branch.count(|entry| counts(entry, limbo)));
+    match counted {
+        Some((count, unlinked)) => {
+            limbo.append(unlinked);
             count
         }
         None => branch.registrations().saturating_sub(own),
     }
 }
 
-fn counts(entry: *mut Entry) -> usize {
+fn counts(entry: *mut Entry, limbo: &mut Chain<Limbo>) -> usize {
     // SAFETY: `Branch::count` hands out listed entries, pinned while it owns the list (R10).
     let this = unsafe { Entry::at(entry) };
     let context = match this.kind() {
@@ -382,7 +386,7 @@ fn counts(entry: *mut Entry) -> usize {
         // Let go, and left to the owner of this list: what is on its own list is let go too, and held yet.
         Kind::Batch if !this.state().load().is_held() => return 0,
         // SAFETY: as above. Owned inside the parent's list; no more than these two, for a batch has no batches.
-        Kind::Batch => return count_in(&unsafe { Node::at(entry.cast()) }.branch, 1),
+        Kind::Batch => return count_in(&unsafe { Node::at(entry.cast()) }.branch, 1, limbo),
         Kind::Cancel | Kind::Merged | Kind::Deadline => entry.cast(),
         // SAFETY: as above; and a link pins its target.
         Kind::Link => unsafe { Link::at(entry.cast()) }.target,
