@@ -220,6 +220,15 @@ impl Inner {
         true
     }
 
+    /// Whether what is done when the soft phase is over is to be asked for again: of several who wait, one has had the grace
+    /// renewed, and the others find it so.
+    pub(super) fn soft_goes_on(self: &Arc<Self>) -> bool {
+        if self.idle.is_done() || self.working.is_done() {
+            return false;
+        }
+        self.renew_grace() || self.grace_ctx().is_some_and(|grace| !grace.is_done())
+    }
+
     /// What is done when the soft phase is over. Notes that it has begun, where the parent's end began it.
     pub(super) fn soft_ends(self: &Arc<Self>) -> (Context, CancelGuard) {
         if let Some(cause) = self.accepting.cause() {
