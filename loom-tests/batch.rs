@@ -1,12 +1,13 @@
 //! Models of batches: made, cancelled, counted and let go while others are at the tree.
 
-use crate::harness::model;
+use crate::harness::{large_model, model};
 use crate::list::{assert_tidy, child, root};
 use crate::raw::batch::Untouched;
 use crate::raw::handle::Handle;
 use crate::raw::waiting::Waiting;
 use crate::raw::waits;
 use crate::tree::cancel;
+use crate::tuning::at_window;
 use loom::thread;
 
 struct Batch {
@@ -213,6 +214,54 @@ fn a_batch_that_was_let_go_is_not_counted() {
             drop(sibling);
             let _ = counter.join().unwrap();
             assert_eq!(parent.child_count(), 0);
+        },
+    );
+}
+
+#[test]
+fn what_a_count_unlinks_of_a_batch_is_freed_while_no_list_is_owned() {
+    model("count in a count", 1, 1, || {
+        let parent = root();
+        let made = batch(&parent, 2);
+        // Touched: it is buried by itself.
+        drop(child(&made.children[0]));
+        let looked_at = parent.clone();
+        // The parent's list, then the batch's.
+        at_window("owned", move || {
+            at_window("owned", move || {
+                made.let_go();
+                at_window("block freed", move || {
+                    assert!(
+                        !looked_at.is_owned(),
+                        "freed while the parent's list is owned"
+                    );
+                });
+            });
+        });
+        let _ = parent.child_count();
+    });
+}
+
+#[test]
+fn a_channel_is_disconnected_once_between_the_last_handle_a_cancel_and_an_owner() {
+    large_model(
+        "channel's last handle against cancel and an owner",
+        3,
+        50,
+        || {
+            let parent = root();
+            let sibling = child(&parent);
+            let node = child(&parent);
+            node.channel();
+            let canceller = thread::spawn({
+                let parent = parent.clone();
+                move || cancel(&parent)
+            });
+            let other = thread::spawn(move || drop(sibling));
+            drop(node);
+            canceller.join().unwrap();
+            other.join().unwrap();
+            assert_eq!(parent.registrations(), 1);
         },
     );
 }

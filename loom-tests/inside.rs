@@ -60,6 +60,17 @@ impl Handle {
             })
     }
 
+    /// Whether some thread has the node's own list OWNED just now.
+    pub(crate) fn is_owned(&self) -> bool {
+        match self.inside().branch.count(|_| 1) {
+            Some((_, limbo)) => {
+                bury::reclaim_limbo(limbo);
+                false
+            }
+            None => true,
+        }
+    }
+
     /// How many registrations the node's own list has, that of the handles with them.
     pub(crate) fn registrations(&self) -> usize {
         self.inside().branch.registrations()

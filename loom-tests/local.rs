@@ -71,6 +71,7 @@ pub(crate) fn allocate(class: usize) -> Block {
 }
 
 pub(crate) unsafe fn free(class: usize, block: Block) {
+    tuning::window("block freed");
     if REUSE.get() {
         let mut magazine = Magazine::EMPTY;
         // SAFETY: the caller's promise.

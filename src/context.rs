@@ -325,10 +325,6 @@ impl Context {
         }
     }
 
-    pub(crate) fn into_parts(self) -> (Values, Handle) {
-        (self.values, self.node)
-    }
-
     pub(crate) fn take_values(&mut self) -> Values {
         std::mem::replace(&mut self.values, Values::NONE)
     }

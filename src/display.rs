@@ -27,6 +27,18 @@ impl fmt::Display for Context {
     }
 }
 
+/// A context without its values prints as with them: they were `sets`.
+pub(crate) struct Path<'a> {
+    pub(crate) view: View<'a>,
+    pub(crate) sets: &'a [(u32, &'static str)],
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_whole(f, Parts::new(self.view, self.sets))
+    }
+}
+
 impl fmt::Display for View<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_whole(f, Parts::new(*self, &[]))

@@ -7,7 +7,7 @@ use ripcord::{
 };
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -240,6 +240,105 @@ fn what_only_a_wait_is_left_of_is_a_leak_until_that_is_dropped() {
         assert!(names(&monitor, Duration::ZERO).is_empty());
         assert_eq!(monitor.stats().active, 0);
     }
+}
+
+#[test]
+fn what_was_tracked_twice_and_dropped_is_no_leak() {
+    let _alone = alone();
+    let monitor = Monitor::start();
+    let (ctx, guard) = Context::background().with_cancel();
+    let handle = guard.disarm();
+    monitor.track(&ctx, "once");
+    monitor.track(&ctx, "twice");
+    drop((ctx, handle));
+    let first = names(&monitor, Duration::ZERO);
+    let second = names(&monitor, Duration::ZERO);
+    assert_eq!(
+        (first, second),
+        (vec![], vec![]),
+        "active: {}",
+        monitor.stats()
+    );
+}
+
+#[test]
+fn a_parent_and_what_was_derived_from_it_that_were_dropped_are_no_leaks() {
+    let _alone = alone();
+    let monitor = Monitor::start();
+    let (parent, parent_guard) = Context::background().with_cancel();
+    let (child, child_guard) = parent.with_cancel();
+    let (grandchild, grandchild_guard) = child.with_cancel();
+    monitor.track(&parent, "parent");
+    monitor.track(&child, "child");
+    monitor.track(&grandchild, "grandchild");
+    drop((
+        parent_guard.disarm(),
+        child_guard.disarm(),
+        grandchild_guard.disarm(),
+    ));
+    drop((parent, child, grandchild));
+    let first = names(&monitor, Duration::ZERO);
+    let second = names(&monitor, Duration::ZERO);
+    let third = names(&monitor, Duration::ZERO);
+    assert_eq!((first, second, third), (vec![], vec![], vec![]));
+}
+
+#[test]
+fn what_has_its_own_guard_as_a_value_and_was_dropped_is_no_leak() {
+    static REQUEST: Key<CancelGuard> = Key::new("request");
+    let _alone = alone();
+    let monitor = Monitor::start();
+    let (ctx, guard) = Context::background().with_cancel();
+    let ctx = ctx.with_value(&REQUEST, guard);
+    monitor.track(&ctx, "request");
+    drop(ctx);
+    let first = names(&monitor, Duration::ZERO);
+    let second = names(&monitor, Duration::ZERO);
+    assert_eq!(
+        (first, second),
+        (vec![], vec![]),
+        "active: {}",
+        monitor.stats()
+    );
+}
+
+#[test]
+fn what_was_dropped_is_no_leak_while_another_thread_looks_too() {
+    let _alone = alone();
+    let monitor = Monitor::with_log(0);
+    let stop = AtomicBool::new(false);
+    let (open, _open_guard) = Context::background().with_cancel();
+    for nth in 0..50 {
+        monitor.track(&open, nth.to_string());
+    }
+    let mut wrong = 0;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                drop(monitor.leaks(Duration::ZERO));
+            }
+        });
+        for _ in 0..500 {
+            let (ctx, guard) = Context::background().with_cancel();
+            monitor.track(&ctx, "dropped");
+            thread::yield_now();
+            drop((guard.disarm(), ctx));
+            wrong += usize::from(names(&monitor, Duration::ZERO).contains(&"dropped".to_owned()));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(wrong, 0);
+}
+
+#[test]
+fn the_path_of_what_is_tracked_has_the_names_of_its_values() {
+    static NAME: Key<&str> = Key::new("name");
+    let _alone = alone();
+    let monitor = Monitor::start();
+    let (ctx, _guard) = Context::background().with_cancel();
+    let ctx = ctx.with_value(&NAME, "a");
+    monitor.track(&ctx, "it");
+    assert_eq!(monitor.leaks(Duration::ZERO)[0].path, ctx.to_string());
 }
 
 #[test]

@@ -4,6 +4,9 @@
 //! threads. [`send`](Sender::send) and [`recv`](Receiver::recv) block until there is room, or a value, *or the context given is
 //! done*; with the feature `channel-async` the same is awaited. It is crossbeam-channel's queue.
 //!
+//! Who puts a value in, or takes one out, wakes the task that has awaited that for longest, on its own thread; where tasks wait, that
+//! takes a short lock, which the waker does not run under. A waker that panics has woken nobody, and its panic goes no further.
+//!
 //! Nothing that was accepted is lost: a value that was not accepted comes back in the error, and one that was stays in the
 //! queue, whatever becomes of the contexts, until it is received or the last receiver goes. To see what is left after a
 //! cancel, let the senders go and [`drain`](Receiver::drain).

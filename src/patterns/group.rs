@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::patterns::channel::{self, Receiver, Sender};
 use crate::patterns::panicked::{Panicked, catch};
 use crate::run::Run;
+use crate::sync::contain;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -261,8 +262,14 @@ impl Outcome {
             other => other,
         };
         let cause = failure.cause();
-        if self.first.set(failure).is_ok() {
-            self.cancel.cancel_with(cause);
+        match self.first.set(failure) {
+            Ok(()) => {
+                self.cancel.cancel_with(cause);
+            }
+            // Not kept, so its drop is here, and that is not ours.
+            Err(later) => {
+                contain(|| drop((cause, later)));
+            }
         }
     }
 }

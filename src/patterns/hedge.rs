@@ -168,9 +168,12 @@ where
                 if begun == attempts {
                     return Poll::Pending;
                 }
-                // A sleep that fails says that the context is done, which the `run` below sees for us.
                 let passed = |pause: &mut Sleep| Pin::new(pause).poll(cx).is_ready();
                 if failed.count() < begun && !pause.as_mut().is_some_and(passed) {
+                    return Poll::Pending;
+                }
+                // It may have been done since the `run` below looked, which is woken and says so.
+                if ctx.is_done() {
                     return Poll::Pending;
                 }
                 match catch(|| Box::pin(work(begun, attempt_ctx.clone()))) {
@@ -181,7 +184,12 @@ where
                 pause = Some(ctx.sleep(delay));
             }
         });
-        match ctx.run(racing).await {
+        let raced = ctx.run(racing).await;
+        for lost in running {
+            // The answer is there, whatever the drop of a loser does.
+            let _ = catch(|| drop(lost));
+        }
+        match raced {
             Ok(Some(value)) => Ok(value),
             Ok(None) => Err(HedgeError::Failed(failed.errors)),
             Err(error) => Err(failed.ended(error)),

@@ -254,7 +254,7 @@ impl Shutdown {
         loop {
             let (soft_ends, _guard) = inner.soft_ends();
             soft_ends.wait();
-            if !inner.renew_grace() {
+            if !inner.soft_goes_on() {
                 break;
             }
         }
@@ -288,7 +288,7 @@ impl Shutdown {
             loop {
                 let (soft_ends, _guard) = inner.soft_ends();
                 soft_ends.done().await;
-                if !inner.renew_grace() {
+                if !inner.soft_goes_on() {
                     break;
                 }
             }

@@ -3,11 +3,13 @@
 use crate::block_on;
 use ripcord::channel::{self, RecvError, SendError};
 use ripcord::{CancelGuard, Context, Error};
-use std::pin::pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context as TaskContext, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 use std::thread;
+use std::time::Duration;
 
 #[derive(Default)]
 struct Wakes(AtomicUsize);
@@ -204,4 +206,171 @@ fn tasks_cannot_meet_without_room_and_are_told_so() {
         block_on(receiver.recv_async(&ctx)),
         Err(RecvError::Rendezvous)
     );
+}
+
+struct PanicsWhenWoken;
+
+impl Wake for PanicsWhenWoken {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_is_not_the_panic_of_who_sends_and_the_next_are_told() {
+    let (sender, receiver) = channel::unbounded();
+    let ctx = Context::background();
+    let panics = Waker::from(Arc::new(PanicsWhenWoken));
+    let mut receiving = Box::pin(receiver.recv_async(&ctx));
+    let polled = receiving
+        .as_mut()
+        .poll(&mut TaskContext::from_waker(&panics));
+    assert!(polled.is_pending());
+    assert_eq!(sender.try_send(1), Ok(()));
+    drop(receiving);
+    assert_eq!(receiver.try_recv(), Ok(1));
+
+    let wakes = Arc::new(Wakes::default());
+    let counts = Waker::from(Arc::clone(&wakes));
+    let (mut panics, mut counts) = (
+        TaskContext::from_waker(&panics),
+        TaskContext::from_waker(&counts),
+    );
+    let mut first = pin!(receiver.recv_async(&ctx));
+    let mut second = pin!(receiver.recv_async(&ctx));
+    assert!(first.as_mut().poll(&mut panics).is_pending());
+    assert!(second.as_mut().poll(&mut counts).is_pending());
+    drop(sender);
+    assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+    let disconnected = Poll::Ready(Err(RecvError::Disconnected));
+    assert_eq!(second.as_mut().poll(&mut counts), disconnected);
+}
+
+type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A task of an executor that was dropped: what its queue refuses goes with its last handle, inside the wake.
+struct Orphan {
+    running: Mutex<Running>,
+    queue: mpsc::SyncSender<Arc<Orphan>>,
+}
+
+impl Wake for Orphan {
+    fn wake(self: Arc<Self>) {
+        assert!(self.queue.send(Arc::clone(&self)).is_err());
+    }
+}
+
+/// Polls it once, and leaves its waker alone to keep it.
+fn orphan(running: impl Future<Output = ()> + Send + 'static) {
+    let (queue, executor) = mpsc::sync_channel(1);
+    let task = Arc::new(Orphan {
+        running: Mutex::new(Box::pin(running)),
+        queue,
+    });
+    drop(executor);
+    let waker = Waker::from(Arc::clone(&task));
+    let mut running = task.running.lock().unwrap();
+    let polled = running.as_mut().poll(&mut TaskContext::from_waker(&waker));
+    assert!(polled.is_pending());
+}
+
+/// What `work` gives; a panic where it takes so long that it is stuck.
+fn unless_stuck<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, is_done) = mpsc::channel();
+    // So little that no task may be woken on the stack of the one before.
+    let small = thread::Builder::new().stack_size(256 << 10);
+    let _thread = small.spawn(move || done.send(work())).unwrap();
+    let result = is_done.recv_timeout(Duration::from_secs(20));
+    result.expect("it is stuck, or it panicked")
+}
+
+#[test]
+fn a_wake_may_drop_the_task_and_that_tells_the_next_however_many_there_are() {
+    const TASKS: usize = 20_000;
+    let (sender, receiver) = channel::unbounded();
+    let receiver = Arc::new(receiver);
+    for _ in 0..TASKS {
+        let receiver = Arc::clone(&receiver);
+        orphan(async move {
+            let _ = receiver.recv_async(&Context::background()).await;
+        });
+    }
+    assert_eq!(Arc::strong_count(&receiver), TASKS + 1);
+    let sent = unless_stuck(move || sender.try_send(1));
+    assert_eq!(sent, Ok(()));
+    assert_eq!(Arc::strong_count(&receiver), 1, "each was told, and went");
+    assert_eq!(receiver.try_recv(), Ok(1));
+}
+
+#[test]
+fn the_last_end_may_drop_the_tasks_that_wait_at_the_other() {
+    let (sender, receiver) = channel::bounded(1);
+    sender.try_send(0).unwrap();
+    let sender = Arc::new(sender);
+    for n in 1..100 {
+        let sender = Arc::clone(&sender);
+        orphan(async move {
+            let _ = sender.send_async(&Context::background(), n).await;
+        });
+    }
+    unless_stuck(move || drop(receiver));
+    assert_eq!(Arc::strong_count(&sender), 1);
+}
+
+/// A waker that polls what it wakes, at once.
+struct Inline(Mutex<Running>);
+
+impl Wake for Inline {
+    fn wake(self: Arc<Self>) {
+        let waker = Waker::from(Arc::clone(&self));
+        let mut running = self.0.lock().unwrap();
+        let _ = running.as_mut().poll(&mut TaskContext::from_waker(&waker));
+    }
+}
+
+#[test]
+fn a_wake_may_poll_the_task() {
+    let (sender, receiver) = channel::unbounded();
+    let (got, came) = mpsc::channel();
+    let task = Arc::new(Inline(Mutex::new(Box::pin(async move {
+        let ctx = Context::background();
+        while let Ok(value) = receiver.recv_async(&ctx).await {
+            got.send(value).unwrap();
+        }
+    }))));
+    Arc::clone(&task).wake();
+    unless_stuck(move || {
+        for value in 0..3 {
+            sender.try_send(value).unwrap();
+        }
+    });
+    assert_eq!(came.iter().take(3).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+#[test]
+fn tasks_are_told_in_the_order_in_which_they_came() {
+    let (sender, receiver) = channel::unbounded();
+    let ctx = Context::background();
+    let wakes: Vec<_> = (0..4).map(|_| Arc::new(Wakes::default())).collect();
+    let mut waiting: Vec<_> = wakes
+        .iter()
+        .map(|wakes| {
+            let waker = Waker::from(Arc::clone(wakes));
+            let mut receiving = Box::pin(receiver.recv_async(&ctx));
+            let polled = receiving
+                .as_mut()
+                .poll(&mut TaskContext::from_waker(&waker));
+            assert!(polled.is_pending());
+            receiving
+        })
+        .collect();
+    drop(waiting.remove(1));
+    for (nth, told) in [[1, 0, 0, 0], [1, 0, 1, 0], [1, 0, 1, 1]]
+        .iter()
+        .enumerate()
+    {
+        sender.try_send(nth).unwrap();
+        let counts = wakes.iter().map(|wakes| wakes.0.load(Ordering::SeqCst));
+        assert_eq!(counts.collect::<Vec<_>>(), told);
+    }
 }

@@ -2,12 +2,16 @@
 
 use crate::{block_on, holds, spawnable};
 use ripcord::{Cause, Context, Error, Group, GroupError, SpawnError};
-use std::future::pending;
+use std::fmt;
+use std::future::{Future, pending};
 use std::io;
-use std::panic::panic_any;
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::task::{Context as Task, Waker};
+use std::thread;
 
 #[test]
 fn it_goes_anywhere() {
@@ -266,4 +270,37 @@ fn a_panic_whose_payload_panics_in_its_drop_is_a_panic() {
         Ok::<_, Error>(())
     }));
     assert!(matches!(group.join(), Err(GroupError::Panicked(_))));
+}
+
+#[derive(Debug)]
+struct Bad;
+
+impl fmt::Display for Bad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bad")
+    }
+}
+
+impl std::error::Error for Bad {}
+
+impl Drop for Bad {
+    fn drop(&mut self) {
+        assert!(thread::panicking(), "an error's drop");
+    }
+}
+
+#[test]
+fn the_drop_of_a_later_failure_is_not_the_panic_of_who_polls_it() {
+    let group = Group::new(&Context::background());
+    let first = group.run(async { Err(std::io::Error::other("first")) });
+    let second = group.run(async move {
+        first.await;
+        Err(Bad)
+    });
+    let mut second = pin!(second);
+    let polled = catch_unwind(AssertUnwindSafe(|| {
+        second.as_mut().poll(&mut Task::from_waker(Waker::noop()))
+    }));
+    assert!(polled.is_ok(), "the poll panicked");
+    assert_eq!(group.join().unwrap_err().to_string(), "first");
 }

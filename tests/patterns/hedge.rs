@@ -3,10 +3,10 @@
 use crate::{MS, SECOND, block_on, manual, spawnable};
 use ripcord::hedge::{self, AttemptError, HedgeError};
 use ripcord::{Context, Error};
-use std::future::pending;
+use std::future::{Future, pending, poll_fn};
 use std::io;
-use std::panic::panic_any;
-use std::pin::pin;
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
@@ -192,4 +192,69 @@ fn a_future_that_panics_has_failed() {
         }
     });
     assert_eq!(block_on(answer).unwrap(), 2);
+}
+
+#[test]
+fn no_attempt_begins_once_the_context_is_done() {
+    let (engine, _clock) = manual();
+    let (ctx, guard) = engine.background().with_cancel();
+    let done = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&done);
+    let looks = ctx.clone();
+    let mut guard = Some(guard);
+    let mut racing = Box::pin(hedge::run(&ctx, 5, 60 * SECOND, move |index, _| {
+        if looks.is_done() {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+        let mut guard = if index == 0 { guard.take() } else { None };
+        let mut polled = 0;
+        poll_fn(move |_| {
+            polled += 1;
+            // Another thread's cancel, which comes while this is polled.
+            if polled == 2
+                && let Some(guard) = guard.take()
+            {
+                guard.cancel();
+            }
+            Poll::<Result<(), std::io::Error>>::Pending
+        })
+    }));
+    let mut task = TaskContext::from_waker(Waker::noop());
+    assert!(racing.as_mut().poll(&mut task).is_pending());
+    let _ = racing.as_mut().poll(&mut task);
+    let _ = racing.as_mut().poll(&mut task);
+    assert_eq!(
+        done.load(Ordering::SeqCst),
+        0,
+        "attempts begun under a context that is done"
+    );
+}
+
+struct PanicsInDrop(bool);
+
+impl Future for PanicsInDrop {
+    type Output = Result<u32, std::io::Error>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        if self.0 {
+            Poll::Pending
+        } else {
+            Poll::Ready(Ok(7))
+        }
+    }
+}
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        assert!(!self.0 || std::thread::panicking(), "a loser's drop");
+    }
+}
+
+#[test]
+fn a_loser_that_panics_in_its_drop_does_not_take_the_answer_away() {
+    let ctx = Context::background();
+    let answer = catch_unwind(AssertUnwindSafe(|| {
+        block_on(hedge::run(&ctx, 2, MS, |index, _| PanicsInDrop(index == 0)))
+    }));
+    assert!(matches!(answer, Ok(Ok(7))), "it panicked");
 }

@@ -7,6 +7,7 @@ mod coordinator;
 mod shutdown;
 #[cfg(all(feature = "signals", target_os = "linux"))]
 mod signals;
+mod stopped_engine;
 
 use ripcord::{Context, Engine, ManualClock};
 

@@ -32,6 +32,9 @@ pub(super) fn write(
     Ok(())
 }
 
+const MILLISECOND: Duration = Duration::from_millis(1);
+const NANOSECOND: Duration = Duration::from_nanos(1);
+
 struct Writer<'a> {
     config: &'a Config,
     ctx: &'a Context,
@@ -50,7 +53,9 @@ impl Writer<'_> {
                     .value(&TRACE)
                     .and_then(|trace| trace.state.header(self.config.tracestate_bytes)),
                 GRPC_TIMEOUT => left.map(encode_grpc_timeout),
-                X_TIMEOUT_MS => left.map(encode_timeout_ms),
+                X_TIMEOUT_MS => left
+                    .filter(|&left| left >= MILLISECOND)
+                    .map(encode_timeout_ms),
                 X_TRACE_CONTEXT => self.within(header, self.ids().map(|ids| ids.json()))?,
                 X_CONTEXT_BAGGAGE => {
                     let entries = last_of_each(&baggage)
@@ -75,17 +80,27 @@ impl Writer<'_> {
         Ok(made)
     }
 
-    /// What a callee may have. An expired context is not sent with a timeout of zero, which some peers take for none.
+    /// What a callee may have. It is not sent as a timeout of zero, which some peers take for none: not of an expired context,
+    /// nor of one with less left than the one header that says so can tell.
     fn left(&self) -> Result<Option<Duration>, InjectError> {
         if let Some(error) = self.ctx.err() {
             return Err(InjectError::Done(error));
         }
         match self.ctx.remaining() {
             None => Ok(None),
-            Some(left) => match left.saturating_sub(self.config.margin) {
-                Duration::ZERO => Err(InjectError::Done(Error::DeadlineExceeded)),
-                left => Ok(Some(left)),
-            },
+            Some(left) => {
+                let sent = |name| self.config.headers().any(|header| header == name);
+                let in_milliseconds = sent(X_TIMEOUT_MS) && !sent(GRPC_TIMEOUT);
+                let least = if in_milliseconds {
+                    MILLISECOND
+                } else {
+                    NANOSECOND
+                };
+                match left.saturating_sub(self.config.margin) {
+                    left if left < least => Err(InjectError::Done(Error::DeadlineExceeded)),
+                    left => Ok(Some(left)),
+                }
+            }
         }
     }
 

@@ -6,8 +6,7 @@ use crate::context::Context;
 impl<T> Sender<T> {
     /// As [`send`](Self::send), awaited: on any runtime. It holds no thread up.
     ///
-    /// Dropped before it is ready, it has not put the value in, and drops it. Lock-free but for event-listener's own short
-    /// waits; allocates for a wait.
+    /// Dropped before it is ready, it has not put the value in, and drops it. May block, for a wait: a short lock. Allocates for one.
     ///
     /// # Errors
     ///
@@ -57,7 +56,7 @@ impl<T> Sender<T> {
                     false
                 }
                 // Ended: seen at the head of the loop.
-                Some(listener) => ctx.run(listener).await.is_ok(),
+                Some(place) => ctx.run(place).await.is_ok(),
             };
         }
     }
@@ -66,8 +65,7 @@ impl<T> Sender<T> {
 impl<T> Receiver<T> {
     /// As [`recv`](Self::recv), awaited: on any runtime. It holds no thread up.
     ///
-    /// Dropped before it is ready, it has taken nothing. Lock-free but for event-listener's own short waits; allocates for a
-    /// wait.
+    /// Dropped before it is ready, it has taken nothing. May block, for a wait: a short lock. Allocates for one.
     ///
     /// # Errors
     ///
@@ -94,7 +92,7 @@ impl<T> Receiver<T> {
                     value = Some(self.events.value());
                     false
                 }
-                Some(listener) => ctx.run(listener).await.is_ok(),
+                Some(place) => ctx.run(place).await.is_ok(),
             };
         }
     }

@@ -157,8 +157,8 @@ impl Monitor {
     /// Names a context, for [`leaks`](Self::leaks) and [`tree`](Self::tree), until it is done or nobody else has a handle of it or
     /// of what was derived from it, or waits on it. The line of source of this call is kept with it.
     ///
-    /// Keeps the context, its values with it, until it is looked at again after that: by the next look at the leaks or the
-    /// tree, or when as many have been tracked as were open. May block: a short lock. Allocates the name and room
+    /// Keeps the context, without its values, until it is looked at again after that: by the next look at the leaks or the
+    /// tree, or when as many have been tracked as were open. One that is tracked again has both names. May block: a short lock. Allocates the name and room
     /// for it. Of a background there is nothing to track: it is left alone.
     #[track_caller]
     pub fn track(&self, ctx: &Context, name: impl Into<String>) {
@@ -179,8 +179,7 @@ impl Monitor {
     /// lock. Allocates; a step for each that is tracked and each level up.
     #[must_use]
     pub fn tree(&self, root: &Context) -> ContextTree {
-        let named = self.shared.tracked.open(&self.shared.log);
-        ContextTree::below(root, &named)
+        self.shared.tracked.tree(root, &self.shared.log)
     }
 
     /// The last events, the oldest first, with what they were and when. May block: a short lock. Allocates.

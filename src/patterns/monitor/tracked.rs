@@ -2,14 +2,16 @@
 
 use super::log::{Log, MonitorEvent};
 use crate::context::Context;
+use crate::display::Path;
 use crate::origin::{self, ContextKind};
 use crate::patterns::lock::lock;
-use crate::patterns::tree::Named;
+use crate::patterns::tree::{ContextTree, Named};
 use crate::raw::time::Time;
 use crate::raw::view::{NodeView, View};
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// A context that has been open for longer than was asked. From [`Monitor::leaks`](crate::Monitor::leaks).
@@ -64,7 +66,10 @@ pub(super) struct Tracked(Mutex<Entries>);
 
 #[derive(Default)]
 struct Entries {
+    /// One for each name, as they were tracked.
     all: Vec<Entry>,
+    /// What they are of, by address.
+    contexts: HashMap<usize, Arc<Context>>,
     /// With so many, those that are over are forgotten.
     sweep_at: usize,
 }
@@ -75,9 +80,18 @@ const SWEEP_AT: usize = 64;
 #[derive(Clone)]
 struct Entry {
     name: String,
-    ctx: Context,
+    /// The monitor's one handle of it, whatever its names and whoever looks, so that it can be told from those of others. Without
+    /// values: one of them may be a guard, or have a handle.
+    ctx: Arc<Context>,
+    /// The names of its values, with their places.
+    sets: Vec<(u32, &'static str)>,
     since: Time,
     at: &'static Location<'static>,
+}
+
+/// Done, or ours alone: who tracked it has dropped it and all that was derived from it, and nobody waits on it.
+fn is_over(ctx: &Context) -> bool {
+    ctx.is_done() || ctx.node().is_sole()
 }
 
 impl Entry {
@@ -88,13 +102,14 @@ impl Entry {
         }
     }
 
-    fn age(&self) -> Duration {
-        self.ctx.node().core().now().since(self.since)
+    fn path(&self) -> String {
+        let view = self.ctx.node().view();
+        let sets = &self.sets;
+        Path { view, sets }.to_string()
     }
 
-    /// Done, or ours alone: who tracked it has dropped it and all that was derived from it, and nobody waits on it.
-    fn is_over(&self) -> bool {
-        self.ctx.is_done() || self.ctx.node().is_sole()
+    fn age(&self) -> Duration {
+        self.ctx.node().core().now().since(self.since)
     }
 }
 
@@ -110,20 +125,25 @@ impl Tracked {
         at: &'static Location<'static>,
         log: &Log,
     ) {
-        match ctx.node().view() {
-            View::Node(node) if !node.is_background() => {}
+        let address = match ctx.node().view() {
+            View::Node(node) if !node.is_background() => node.address(),
             _ => return,
-        }
-        log.write(MonitorEvent::Tracked { name: name.clone() });
-        let entry = Entry {
-            name,
-            ctx: ctx.clone(),
-            since: ctx.node().core().now(),
-            at,
         };
+        log.write(MonitorEvent::Tracked { name: name.clone() });
+        let sets = ctx.values().path();
+        let since = ctx.node().core().now();
         let over = {
             let mut entries = self.lock();
-            entries.all.push(entry);
+            let known = entries.contexts.entry(address);
+            let bare = || Arc::new(Context::of(ctx.node().clone()));
+            let ctx = Arc::clone(known.or_insert_with(bare));
+            entries.all.push(Entry {
+                name,
+                ctx,
+                sets,
+                since,
+                at,
+            });
             if entries.all.len() > entries.sweep_at.max(SWEEP_AT) {
                 let over = entries.take_over();
                 entries.sweep_at = 2 * entries.all.len();
@@ -136,13 +156,18 @@ impl Tracked {
     }
 
     fn clones(&self, log: &Log) -> Vec<Entry> {
-        let (open, over) = {
-            let mut entries = self.lock();
-            let over = entries.take_over();
-            (entries.all.clone(), over)
-        };
-        forget(over, log);
-        open
+        loop {
+            let over = {
+                let mut entries = self.lock();
+                let over = entries.take_over();
+                if over.is_empty() {
+                    return entries.all.clone();
+                }
+                over
+            };
+            // With them may go what kept those they were derived from.
+            forget(over, log);
+        }
     }
 
     pub(super) fn leaks(&self, older_than: Duration, log: &Log) -> Vec<Leak> {
@@ -157,7 +182,7 @@ impl Tracked {
                     age: entry.age(),
                     tracked_at: entry.at,
                     made_at: origin::location(node),
-                    path: entry.ctx.to_string(),
+                    path: entry.path(),
                     children: entry.ctx.child_count(),
                     name: entry.name,
                 })
@@ -167,22 +192,30 @@ impl Tracked {
         leaks
     }
 
-    pub(super) fn open(&self, log: &Log) -> Vec<Named> {
-        let entries = self.clones(log).into_iter();
-        let named = entries.map(|entry| Named {
-            name: entry.name,
-            ctx: entry.ctx,
+    pub(super) fn tree(&self, root: &Context, log: &Log) -> ContextTree {
+        let open = self.clones(log);
+        let named = open.iter().map(|entry| Named {
+            name: entry.name.clone(),
+            ctx: &entry.ctx,
         });
-        named.collect()
+        ContextTree::below(root, &named.collect::<Vec<_>>())
     }
 }
 
 impl Entries {
-    /// What is over, to be dropped where nothing is locked: its values' drops are not ours.
+    /// What is over, to be dropped where nothing is locked: hooks are told of it, and its cause's drop is not ours.
     fn take_over(&mut self) -> Vec<Entry> {
-        let (over, open) = self.all.drain(..).partition(Entry::is_over);
-        self.all = open;
-        over
+        let over = self.contexts.extract_if(|_, ctx| is_over(ctx));
+        let over: HashMap<_, _> = over.collect();
+        if over.is_empty() {
+            return Vec::new();
+        }
+        let gone = |entry: &mut Entry| {
+            let node = entry.node();
+            node.is_some_and(|node| over.contains_key(&node.address()))
+        };
+        // Each is in an entry too, so the map drops no last one.
+        self.all.extract_if(.., gone).collect()
     }
 }
 

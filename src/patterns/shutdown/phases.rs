@@ -37,6 +37,8 @@ struct State {
     soft: Option<Instant>,
     hard: Option<Instant>,
     grace: Option<Grace>,
+    /// How many were made.
+    graces: u64,
     drained: usize,
     canceled: usize,
     panicked: Vec<Arc<str>>,
@@ -48,6 +50,8 @@ struct Entry {
 }
 
 struct Grace {
+    /// Which of those there have been.
+    number: u64,
     /// Armed after the soft phase was noted.
     end: Option<AfterFunc>,
     ctx: Context,
@@ -134,7 +138,13 @@ impl Inner {
         let (ctx, guard) = held(&self.parent, |parent| {
             parent.with_timeout_cause(length, cause())
         });
+        let number = {
+            let mut state = lock(&self.state);
+            state.graces += 1;
+            state.graces
+        };
         Grace {
+            number,
             end: None,
             ctx,
             _guard: guard,
@@ -143,7 +153,11 @@ impl Inner {
 
     /// Somebody begins the hard phase when the grace is over, whether anybody waits or not.
     fn arm(self: &Arc<Self>) {
-        let Some(grace) = self.grace_ctx() else {
+        let of = lock(&self.state)
+            .grace
+            .as_ref()
+            .map(|grace| (grace.ctx.clone(), grace.number));
+        let Some((grace, number)) = of else {
             return;
         };
         let inner = Arc::downgrade(self);
@@ -155,8 +169,9 @@ impl Inner {
             }
         });
         let late = match &mut lock(&self.state).grace {
-            Some(grace) => grace.end.replace(end),
-            None => Some(end),
+            Some(grace) if grace.number == number => grace.end.replace(end),
+            // Another is in its place, and is armed by who put it there.
+            _ => Some(end),
         };
         if let Some(end) = late {
             end.stop();
@@ -218,6 +233,15 @@ impl Inner {
         self.stop_working.cancel_with(cause);
         drop(grace);
         true
+    }
+
+    /// Whether what is done when the soft phase is over is to be asked for again: of several who wait, one has had the grace
+    /// renewed, and the others find it so.
+    pub(super) fn soft_goes_on(self: &Arc<Self>) -> bool {
+        if self.idle.is_done() || self.working.is_done() {
+            return false;
+        }
+        self.renew_grace() || self.grace_ctx().is_some_and(|grace| !grace.is_done())
     }
 
     /// What is done when the soft phase is over. Notes that it has begun, where the parent's end began it.

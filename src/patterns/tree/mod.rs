@@ -69,9 +69,9 @@ enum Left {
 
 /// A context with the name it was given.
 #[derive(Debug)]
-pub(crate) struct Named {
+pub(crate) struct Named<'a> {
     pub(crate) name: String,
-    pub(crate) ctx: Context,
+    pub(crate) ctx: &'a Context,
 }
 
 impl ContextTree {
@@ -86,12 +86,12 @@ impl ContextTree {
     ) -> Self {
         let named = named.into_iter().map(|(name, ctx)| Named {
             name: name.into(),
-            ctx: ctx.clone(),
+            ctx,
         });
         Self::below(root, &named.collect::<Vec<_>>())
     }
 
-    pub(crate) fn below(root: &Context, named: &[Named]) -> Self {
+    pub(crate) fn below(root: &Context, named: &[Named<'_>]) -> Self {
         let mut building = Building::new(root);
         for Named { name, ctx } in named {
             building.add(name, ctx);
@@ -159,7 +159,7 @@ impl<'a> Building<'a> {
         self.nodes[at].names.push(name.to_owned());
     }
 
-    fn finish(mut self, root: &Context, named: &[Named]) -> ContextTree {
+    fn finish(mut self, root: &Context, named: &[Named<'_>]) -> ContextTree {
         let mut shown = vec![0; self.nodes.len()];
         for at in 0..self.nodes.len() {
             let parents = match self.views[at] {
@@ -177,7 +177,7 @@ impl<'a> Building<'a> {
                 }
             }
         }
-        for ctx in named.iter().map(|named| &named.ctx).chain([root]) {
+        for ctx in named.iter().map(|named| named.ctx).chain([root]) {
             if let View::Node(view) = ctx.node().view()
                 && let Some(&at) = self.index.get(&view.address())
             {

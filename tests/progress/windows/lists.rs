@@ -1,9 +1,12 @@
 //! Windows of lists and stripes.
 
 use crate::alone;
+use crate::cancel::CancelGuard;
 use crate::context::Context;
 use crate::rest::goes_on;
 use crate::victim::{Victim, returns};
+use crossbeam_channel::{Receiver, TryRecvError};
+use std::convert::Infallible;
 
 #[test]
 fn with_a_list_owned_by_a_stopped_thread_the_rest_goes_on() {
@@ -89,4 +92,58 @@ fn a_node_is_cancelled_while_a_stopped_thread_gives_it_stripes() {
     assert!(kept.0.is_done());
     victim.resume();
     assert!(root.with_cancel().0.is_done());
+}
+
+/// A context that goes with its last handle, and nobody's cancel.
+fn dropped_with_channel(ctx: Context, guard: CancelGuard) -> Receiver<Infallible> {
+    let receiver = ctx.done_channel();
+    drop((ctx, guard.disarm()));
+    receiver
+}
+
+#[test]
+fn a_channel_is_disconnected_with_the_last_handle_though_the_list_is_owned_by_a_stopped_thread() {
+    let _alone = alone();
+    let (root, _guard) = Context::background().with_cancel();
+    let oldest = root.with_cancel();
+    let (ctx, guard) = root.with_cancel();
+    let kept = root.with_cancel();
+    let victim = Victim::stopped_at("owned", move || drop(oldest));
+    let told = dropped_with_channel(ctx, guard).try_recv();
+    victim.resume();
+    assert_eq!(told, Err(TryRecvError::Disconnected));
+    drop(kept);
+}
+
+#[test]
+fn a_merged_contexts_channel_is_disconnected_with_its_last_handle_though_another_parents_list_is_owned()
+ {
+    let _alone = alone();
+    let (first, _first_guard) = Context::background().with_cancel();
+    let (second, _second_guard) = Context::background().with_cancel();
+    let oldest = second.with_cancel();
+    let (merged, guard) = Context::merge([&first, &second]);
+    let kept = second.with_cancel();
+    let victim = Victim::stopped_at("owned", move || drop(oldest));
+    let told = dropped_with_channel(merged, guard).try_recv();
+    victim.resume();
+    assert_eq!(told, Err(TryRecvError::Disconnected));
+    drop(kept);
+}
+
+#[test]
+fn channels_that_an_owner_had_no_budget_for_are_disconnected_too() {
+    let _alone = alone();
+    let (root, _guard) = Context::background().with_cancel();
+    let oldest = root.with_cancel();
+    let contexts: Vec<_> = (0..300).map(|_| root.with_cancel()).collect();
+    let victim = Victim::stopped_at("owned", move || drop(oldest));
+    let receivers: Vec<_> = contexts
+        .into_iter()
+        .map(|(ctx, guard)| dropped_with_channel(ctx, guard))
+        .collect();
+    victim.resume();
+    for receiver in receivers {
+        assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+    }
 }

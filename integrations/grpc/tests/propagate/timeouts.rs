@@ -294,7 +294,13 @@ proptest! {
         for format in [Format::GrpcTimeout, Format::XTimeoutMs] {
             let propagator = Propagator::builder().formats([format]).build().unwrap();
             let mut map = HeaderMap::new();
-            propagator.inject(&caller, &mut map).unwrap();
+            let sent = propagator.inject(&caller, &mut map);
+            if matches!(format, Format::XTimeoutMs) && nanos < 1_000_000 {
+                prop_assert!(matches!(sent, Err(InjectError::Done(Error::DeadlineExceeded))));
+                prop_assert!(map.is_empty());
+                continue;
+            }
+            sent.unwrap();
             let unit = match map.get("grpc-timeout") {
                 Some(text) => unit_of(text.to_str().unwrap()),
                 None => Duration::from_millis(1),
@@ -303,6 +309,16 @@ proptest! {
             let (callee, caller) = (callee.deadline().unwrap(), caller.deadline().unwrap());
             prop_assert!(callee <= caller && caller - callee < unit);
         }
+    }
+
+    #[test]
+    fn no_timeout_of_zero_is_sent(nanos in 1_u64..2_000_000) {
+        let (engine, _clock) = Engine::builder().manual_clock().unwrap();
+        let (caller, _guard) = engine.background().with_timeout(Duration::from_nanos(nanos));
+        let mut map = HeaderMap::new();
+        Propagator::default().inject(&caller, &mut map).unwrap();
+        prop_assert!(map.contains_key("grpc-timeout"));
+        prop_assert_eq!(map.contains_key("x-timeout-ms"), nanos >= 1_000_000);
     }
 
     #[test]

@@ -1,0 +1,68 @@
+//! Shutdowns whose engine is stopped before they are over.
+
+use ripcord::{Engine, Shutdown};
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context as Task, Waker};
+use std::thread;
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn manual(grace: Duration, cleanup: Duration) -> (Engine, Shutdown) {
+    let (engine, _stands) = Engine::builder().manual_clock().unwrap();
+    let shutdown = Shutdown::builder()
+        .grace(grace)
+        .cleanup(cleanup)
+        .build(&engine.background());
+    (engine, shutdown)
+}
+
+#[test]
+fn of_two_tasks_that_wait_both_wait_for_the_rest_of_the_grace() {
+    let (engine, shutdown) = manual(MINUTE, Duration::ZERO);
+    let (ctx, _work) = shutdown.register("request").unwrap();
+    let (mut first, mut second) = (pin!(shutdown.wait_async()), pin!(shutdown.wait_async()));
+    let mut task = Task::from_waker(Waker::noop());
+    assert!(first.as_mut().poll(&mut task).is_pending());
+    assert!(second.as_mut().poll(&mut task).is_pending());
+    shutdown.stop();
+    assert!(first.as_mut().poll(&mut task).is_pending());
+    assert!(second.as_mut().poll(&mut task).is_pending());
+    engine.shutdown();
+    let first = first.as_mut().poll(&mut task);
+    let second = second.as_mut().poll(&mut task);
+    assert!(!ctx.is_done(), "the grace lasts");
+    assert!(
+        first.is_pending() && second.is_pending(),
+        "{first:?} {second:?}"
+    );
+}
+
+#[test]
+fn threads_that_wait_do_not_return_before_the_grace_is_over() {
+    let engine = Engine::builder().build().unwrap();
+    let grace = Duration::from_millis(100);
+    let shutdown = Shutdown::builder()
+        .grace(grace)
+        .cleanup(Duration::ZERO)
+        .build(&engine.background());
+    let (_ctx, _work) = shutdown.register("request").unwrap();
+    thread::scope(|scope| {
+        let waits = [(); 3].map(|()| {
+            scope.spawn(|| {
+                let report = shutdown.wait();
+                (report.took, shutdown.working().is_done())
+            })
+        });
+        shutdown.stop();
+        engine.shutdown();
+        for wait in waits {
+            let (took, hard) = wait.join().unwrap();
+            assert!(
+                took >= grace && hard,
+                "over after {took:?}, hard phase: {hard}"
+            );
+        }
+    });
+}
