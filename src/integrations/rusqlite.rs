@@ -105,7 +105,8 @@ impl UnderContext for Connection {
 /// * No interrupt comes after the call has returned or unwound: the next statement of the connection is never hit.
 /// * Where SQLite waits for a lock of another connection (`busy_timeout`; rusqlite's default is 5 s), the wait ends with the
 ///   context; the timeout is afterwards what it was before. A handler of your own (`busy_handler`) is left as it is, and should look
-///   at the context by itself.
+///   at the context by itself. So is a timeout where an authorizer refuses `PRAGMA busy_timeout`, with which each call asks for it: a
+///   wait for a lock then ends with the timeout, and not with the context. Work is interrupted all the same.
 /// * [`Ended`](Error::Ended) says that nothing of the call is left. SQLite rolls back a statement that is interrupted, `OR FAIL` and several
 ///   rows or not, and [`execute`](Self::execute) and the queries have it roll back one with `RETURNING` whose rows are refused once the context
 ///   is done. Where it is not known, the call gives [`Unsettled`](Error::Unsettled). What is outside of SQLite's transactions does not come
