@@ -25,6 +25,7 @@
 //! [theirs]: https://docs.rs/rusqlite/0.43/rusqlite/struct.Connection.html
 
 mod busy;
+mod statement;
 mod watch;
 
 use crate::context::Context;
@@ -37,18 +38,22 @@ use watch::Watch;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error<E = ::rusqlite::Error> {
-    /// The context ended, before or in the middle: a statement had no effect, a transaction was rolled back.
+    /// The context ended, before or in the middle, and nothing of the call is left: no statement ran, or what ran changed nothing, or
+    /// SQLite has rolled it back.
     Ended(crate::Error),
-    /// SQLite's own error, or the closure's.
+    /// The context had ended when the call failed, and what it had changed by then may be there: the error is not the interrupt's,
+    /// or not that of the first statement. Look before it is done again.
+    Unsettled(crate::Error, E),
+    /// SQLite's own error, or the closure's. What is changed by then is what rusqlite leaves.
     Failed(E),
 }
 
 impl<E> Error<E> {
-    /// How the context ended, if that is what it was. Wait-free; allocates nothing.
+    /// How the context ended, if it had; that nothing was done only [`Ended`](Self::Ended) says. Wait-free; allocates nothing.
     #[must_use]
     pub const fn ended(&self) -> Option<crate::Error> {
         match self {
-            Self::Ended(error) => Some(*error),
+            Self::Ended(error) | Self::Unsettled(error, _) => Some(*error),
             Self::Failed(_) => None,
         }
     }
@@ -58,17 +63,18 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ended(error) => error.fmt(f),
+            Self::Unsettled(ended, error) => write!(f, "{ended}, in the middle: {error}"),
             Self::Failed(error) => error.fmt(f),
         }
     }
 }
 
-/// Transparent: it prints as what it holds, and its source is that one's source.
+/// It prints as what it holds, and its source is that one's source.
 impl<E: std::error::Error> std::error::Error for Error<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Ended(_) => None,
-            Self::Failed(error) => error.source(),
+            Self::Unsettled(_, error) | Self::Failed(error) => error.source(),
         }
     }
 }
@@ -99,14 +105,21 @@ impl UnderContext for Connection {
 /// * No interrupt comes after the call has returned or unwound: the next statement of the connection is never hit.
 /// * Where SQLite waits for a lock of another connection (`busy_timeout`; rusqlite's default is 5 s), the wait ends with the
 ///   context; the timeout is afterwards what it was before. A handler of your own (`busy_handler`) is left as it is, and should look
-///   at the context by itself.
-/// * The connection can be used on. A transaction that was open *before* the call is rolled back by SQLite where a write inside it
-///   is interrupted: [`transaction`](Self::transaction) has one of its own.
+///   at the context by itself. So is a timeout where an authorizer refuses `PRAGMA busy_timeout`, with which each call asks for it: a
+///   wait for a lock then ends with the timeout, and not with the context. Work is interrupted all the same.
+/// * [`Ended`](Error::Ended) says that nothing of the call is left. SQLite rolls back a statement that is interrupted, `OR FAIL` and several
+///   rows or not, and [`execute`](Self::execute) and the queries have it roll back one with `RETURNING` whose rows are refused once the context
+///   is done. Where it is not known, the call gives [`Unsettled`](Error::Unsettled). What is outside of SQLite's transactions does not come
+///   back: what a `PRAGMA` sets, a file that is written, what a function defined in Rust does.
+/// * The connection can be used on. A transaction that was open *before* the call is rolled back by SQLite, whole, where a write inside
+///   it is interrupted ([`is_autocommit`][autocommit] tells): [`transaction`](Self::transaction) has one of its own.
 ///
 /// Each blocks as SQLite does. Each allocates a registration with the context, which nothing is left of afterwards.
 /// The interrupt is sent from a thread that callbacks share: with 500 others blocked, it waits for one of them.
 ///
 /// A function defined in Rust (`create_scalar_function`) is not stopped in the middle: SQLite is at its end.
+///
+/// [autocommit]: https://docs.rs/rusqlite/0.43/rusqlite/struct.Connection.html#method.is_autocommit
 #[must_use = "nothing is done until a method is called"]
 pub struct Under<'a> {
     db: &'a mut Connection,
@@ -118,29 +131,31 @@ impl Under<'_> {
     ///
     /// # Errors
     ///
-    /// [`Ended`](Error::Ended): the context ended, and the statement changed nothing. [`Failed`](Error::Failed): SQLite's.
+    /// [`Ended`](Error::Ended): the context ended, and the statement changed nothing. [`Unsettled`](Error::Unsettled): the context had ended, but
+    /// a statement that writes failed for another reason, a constraint say. [`Failed`](Error::Failed): SQLite's.
     ///
     /// [theirs]: https://docs.rs/rusqlite/0.43/rusqlite/struct.Connection.html#method.execute
     pub fn execute<P: Params>(self, sql: &str, params: P) -> Result<usize, Error> {
-        self.run(|db| db.execute(sql, params))
+        self.within(|db, ctx| statement::execute(db, ctx, sql, params))
     }
 
     /// Executes several statements, each for itself, up to the one that fails: as [`Connection::execute_batch`][theirs].
     ///
     /// # Errors
     ///
-    /// As [`execute`](Self::execute), but that those before the one that was interrupted have been done.
+    /// As [`execute`](Self::execute), of the first; [`Unsettled`](Error::Unsettled) where those before the one that was interrupted have been done.
     ///
     /// [theirs]: https://docs.rs/rusqlite/0.43/rusqlite/struct.Connection.html#method.execute_batch
     pub fn execute_batch(self, sql: &str) -> Result<(), Error> {
-        self.run(|db| db.execute_batch(sql))
+        self.within(|db, ctx| statement::execute_batch(db, ctx, sql))
     }
 
     /// All rows, each by `f`. Allocates for them.
     ///
     /// # Errors
     ///
-    /// As [`execute`](Self::execute), and what `f` fails with.
+    /// As [`execute`](Self::execute), and what `f` fails with. Where that is with the context done, what a statement with `RETURNING` changed
+    /// is rolled back, as by an interrupt; where it is not, it stays: SQLite has made all changes by the first row.
     ///
     /// # Panics
     ///
@@ -151,10 +166,11 @@ impl Under<'_> {
         params: P,
         f: impl FnMut(&Row<'_>) -> ::rusqlite::Result<T>,
     ) -> Result<Vec<T>, Error> {
-        self.run(|db| db.prepare(sql)?.query_map(params, f)?.collect())
+        self.within(|db, ctx| statement::query(db, ctx, sql, params, f))
     }
 
-    /// The first row, by `f`: as [`Connection::query_row`][theirs].
+    /// The first row, by `f`: as [`Connection::query_row`][theirs], but that a statement that writes is brought to its end, and `Ok` says
+    /// that it was.
     ///
     /// # Errors
     ///
@@ -171,7 +187,7 @@ impl Under<'_> {
         params: P,
         f: impl FnOnce(&Row<'_>) -> ::rusqlite::Result<T>,
     ) -> Result<T, Error> {
-        self.run(|db| db.query_row(sql, params, f))
+        self.within(|db, ctx| statement::query_row(db, ctx, sql, params, f))
     }
 
     /// Anything on the connection: each statement for itself, and no transaction around them.
@@ -180,7 +196,8 @@ impl Under<'_> {
     ///
     /// # Errors
     ///
-    /// [`Ended`](Error::Ended): the context has ended, and `f` failed or was not called. [`Failed`](Error::Failed): `f` failed.
+    /// [`Ended`](Error::Ended): the context has ended, and `f` was not called. [`Unsettled`](Error::Unsettled): it has ended, and `f` failed; what
+    /// its statements had done stays, for which [`transaction`](Self::transaction) is the remedy. [`Failed`](Error::Failed): `f` failed.
     ///
     /// # Panics
     ///
@@ -203,13 +220,24 @@ impl Under<'_> {
         self,
         f: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T, Error<E>> {
+        self.within(|db, ctx| {
+            f(db).map_err(|error| match ctx.err() {
+                Some(ended) => Error::Unsettled(ended, error),
+                None => Error::Failed(error),
+            })
+        })
+    }
+
+    fn within<T, E: From<::rusqlite::Error>>(
+        self,
+        f: impl FnOnce(&Connection, &Context) -> Result<T, Error<E>>,
+    ) -> Result<T, Error<E>> {
         let Self { db, ctx } = self;
         ctx.check().map_err(Error::Ended)?;
-        let busy = Busy::of(db, ctx).map_err(|error| self::failed(ctx, error.into()))?;
-        let watch = Watch::over(ctx, busy.get_interrupt_handle());
-        let result = f(&busy);
-        drop(watch);
-        result.map_err(|error| failed(ctx, error))
+        let busy = Busy::of(db, ctx).map_err(|error| failed(ctx, error.into()))?;
+        // Dropped before `busy` is, also by a panic.
+        let _watch = Watch::over(ctx, busy.get_interrupt_handle());
+        f(&busy, ctx)
     }
 
     /// A transaction around `f`, that takes no lock before it needs one (`DEFERRED`): as
@@ -253,7 +281,8 @@ impl Under<'_> {
     /// A transaction around `f`: committed where `f` gives `Ok` and the context is not done, rolled back else.
     ///
     /// The result tells which. `Ok`: it was committed, even where the context ended while it was. `Err`: nothing of it was done, for a
-    /// commit that is interrupted has no effect. What was interrupted stays so: no further statement of `f` runs, whatever `f` makes
+    /// commit that is interrupted has no effect; but where a WAL hook of the connection fails (`wal_hook`), it does so after the commit, and
+    /// its error is `Failed`, or `Unsettled` once the context is done. What was interrupted stays so: no further statement of `f` runs, whatever `f` makes
     /// of the error. That is done by a statement held open through the transaction, which is why a function or a collation
     /// cannot be defined anew meanwhile.
     ///
@@ -262,7 +291,8 @@ impl Under<'_> {
     /// # Errors
     ///
     /// [`Ended`](Error::Ended): the context ended; nothing was done. [`Failed`](Error::Failed): `f` failed, or SQLite at the begin, the commit or
-    /// the rollback; nothing was done.
+    /// the rollback; nothing was done, but for a WAL hook's error. [`Unsettled`](Error::Unsettled): the context had ended when the commit failed
+    /// in a way that does not tell.
     ///
     /// # Panics
     ///
@@ -309,11 +339,17 @@ fn held<T, E: From<::rusqlite::Error>>(
     ctx.check().map_err(Error::Ended)?;
     let value = f(tx).map_err(|error| failed(ctx, error))?;
     ctx.check().map_err(Error::Ended)?;
-    tx.execute_batch("COMMIT").map_err(of_sqlite)?;
+    tx.execute_batch("COMMIT")
+        .map_err(|error| match ctx.err() {
+            // Over, and not by us: SQLite rolled back, or committed and then had a WAL hook fail.
+            Some(ended) if tx.is_autocommit() => Error::Unsettled(ended, error.into()),
+            _ => of_sqlite(error),
+        })?;
     Ok(value)
 }
 
-/// What fails once the context is done failed for that: an interrupt, a wait that was given up, the closure's own look.
+/// Of what is rolled back: what fails once the context is done failed for that, by an interrupt, a wait that was given up, the closure's
+/// own look.
 fn failed<E>(ctx: &Context, error: E) -> Error<E> {
     ctx.err().map_or(Error::Failed(error), Error::Ended)
 }

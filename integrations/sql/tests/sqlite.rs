@@ -3,6 +3,7 @@
 use ripcord::rusqlite::{Error, UnderContext};
 use ripcord::{CancelGuard, Context, Engine};
 use rusqlite::functions::FunctionFlags;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::Path;
 use std::sync::mpsc;
@@ -382,6 +383,50 @@ fn a_busy_handler_of_the_callers_own_is_left_in_place() {
         let write = db.under(&ctx).execute("INSERT INTO t VALUES (1)", []);
         assert!(matches!(write, Err(Error::Failed(_))));
         was_asked.try_recv().expect("it was asked");
+    }
+}
+
+/// Untrusted SQL is let run without pragmas, and under a time limit: that is what both are for.
+#[test]
+fn a_connection_that_is_denied_pragmas_is_interrupted_and_keeps_its_busy_timeout() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("locked.db");
+    let holder = Connection::open(&path).unwrap();
+    table(&holder);
+    for answer in [Authorization::Deny, Authorization::Ignore] {
+        let mut db = Connection::open(&path).unwrap();
+        db.busy_timeout(Duration::from_millis(10)).unwrap();
+        db.authorizer(Some(move |it: AuthContext<'_>| match it.action {
+            AuthAction::Pragma { .. } => answer,
+            _ => Authorization::Allow,
+        }))
+        .unwrap();
+        let ctx = Context::background();
+        let two = db
+            .under(&ctx)
+            .query_row("SELECT 1 + 1", [], |row| row.get::<_, i64>(0));
+        assert_eq!(two.unwrap(), 2);
+        let (limit, _guard) = ctx.with_timeout(Duration::from_millis(20));
+        let long = db
+            .under(&limit)
+            .query_row(LONG, [], |row| row.get::<_, i64>(0));
+        assert_eq!(ended(long), Some(ripcord::Error::DeadlineExceeded));
+
+        holder.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        let write = db.under(&ctx).execute("INSERT INTO t VALUES (1)", []);
+        holder.execute_batch("COMMIT").unwrap();
+        let Err(Error::Failed(error)) = write else {
+            panic!("{write:?}")
+        };
+        assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy));
+        let write = db
+            .under(&ctx)
+            .transaction(|tx| tx.execute("INSERT INTO t VALUES (1)", []));
+        assert_eq!(write.unwrap(), 1);
+        db.authorizer(None::<fn(AuthContext<'_>) -> Authorization>)
+            .unwrap();
+        let timeout = db.query_row("PRAGMA busy_timeout", [], |row| row.get::<_, u32>(0));
+        assert_eq!(timeout.unwrap(), 10);
     }
 }
 

@@ -12,13 +12,16 @@ const DELAYS: [u64; 12] = [1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100];
 
 pub(super) struct Busy<'a> {
     db: &'a mut Connection,
-    /// The timeout to put back. None where there was none, or a handler that is not ours to replace.
+    /// The timeout to put back. None where there was none, a handler that is not ours to replace, or an authorizer that does not let us
+    /// ask.
     timeout: Option<Duration>,
 }
 
 impl<'a> Busy<'a> {
     pub(super) fn of(db: &'a mut Connection, ctx: &Context) -> Result<Self> {
-        let millis: u32 = db.query_row("PRAGMA busy_timeout", [], |row| row.get(0))?;
+        // An authorizer may refuse it, and so what the connection has cannot be put back: it keeps that.
+        let asked = db.query_row("PRAGMA busy_timeout", [], |row| row.get::<_, u32>(0));
+        let millis = asked.unwrap_or(0);
         let timeout = (millis > 0).then(|| Duration::from_millis(millis.into()));
         if let Some(timeout) = timeout {
             db.busy_handler(Some(waiter(ctx.clone(), timeout)))?;
