@@ -365,7 +365,7 @@ fn the_log_keeps_the_last_events_in_order_and_says_how_many_it_lost() {
     let events = monitor.events();
     let told: Vec<_> = events.iter().map(|entry| entry.event.to_string()).collect();
     assert_eq!(told[..2], ["tracked: it", "1 ended: context canceled"]);
-    assert!(told[2].starts_with("over: it, after "), "{}", told[2]);
+    assert!(told[2].starts_with("over: it, found after "), "{}", told[2]);
     assert!(told[2].ends_with("context canceled"), "{}", told[2]);
     assert_eq!(told[3], "1 gone");
     assert_eq!(monitor.events_lost(), 1, "the creation");

@@ -44,6 +44,50 @@
 //! # }
 //! ```
 //!
+//! # A server that stops
+//!
+//! Under [`Shutdown::working`](crate::Shutdown::working) the layer's contexts end with the hard phase. The listener goes by
+//! [`accepting`](crate::Shutdown::accepting): with axum, `.with_graceful_shutdown(accepting.done())`. What a report is to count, and a wait
+//! to wait for, is registered by a handler for itself:
+//!
+//! ```
+//! use http::{Request, Response, StatusCode};
+//! use ripcord::tower::ContextLayer;
+//! use ripcord::{Context, Shutdown};
+//! use std::convert::Infallible;
+//! use tower::{Layer, Service, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let shutdown = Shutdown::builder().build(&Context::background());
+//! let register = shutdown.clone();
+//! let handler = service_fn(move |request: Request<()>| {
+//!     let register = register.clone();
+//!     async move {
+//!         let ctx = request.extensions().get::<Context>().expect("the layer put it there");
+//!         let mut response = Response::new(String::new());
+//!         match register.register_under(ctx, request.uri().path()) {
+//!             Ok((_ctx, _work)) => {} // answer under this context, with `_work` kept as long
+//!             Err(_stopping) => *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE,
+//!         }
+//!         Ok::<_, Infallible>(response)
+//!     }
+//! });
+//! let mut service = ContextLayer::new(shutdown.working()).layer(handler);
+//!
+//! let answer = service.ready().await.unwrap().call(Request::new(())).await.unwrap();
+//! assert_eq!(answer.status(), StatusCode::OK);
+//! drop(answer);
+//! shutdown.stop();
+//! assert!(shutdown.accepting().is_done());
+//! let answer = service.ready().await.unwrap().call(Request::new(())).await.unwrap();
+//! assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+//! drop(answer);
+//! let report = shutdown.wait_async().await;
+//! assert!(report.late.is_empty());
+//! # }
+//! ```
+//!
 //! # What a server is to know
 //!
 //! * **HTTP/1.1 and a body that is not read.** Whether the client is still there is found by reading. hyper does not read on while

@@ -53,7 +53,7 @@ impl fmt::Display for MonitorEvent {
             Self::Hook(Event::ValueSet { name }) => write!(f, "value set: {name}"),
             Self::Tracked { name } => write!(f, "tracked: {name}"),
             Self::Over { name, error, age } => {
-                write!(f, "over: {name}, after {age:?}, ")?;
+                write!(f, "over: {name}, found after {age:?}, ")?;
                 match error {
                     Some(error) => write!(f, "{error}"),
                     None => f.write_str("dropped"),
