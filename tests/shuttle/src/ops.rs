@@ -4,6 +4,7 @@ use crate::cause::Cause;
 use crate::error::Error;
 use crate::known::{Ctx, Key, Known, Value};
 use crate::local;
+use crate::raw::batch::Untouched;
 use crate::raw::callbacks::Ours;
 use crate::raw::engine::Timers;
 use crate::raw::handle::{Handle, Registered};
@@ -301,10 +302,11 @@ impl Thread {
     fn batch(&mut self, under: &Ctx) {
         let mut rng = thread_rng();
         let known = Known::below(&[&under.known], Time::NEVER);
-        let (node, children) = under
+        let mut children = Vec::new();
+        let count = rng.gen_range(1..4);
+        let node = under
             .handle
-            .derive_batch(rng.gen_range(1..4), under.values.place());
-        let children: Vec<_> = children.collect();
+            .derive_batch(count, under.values.place(), |child| children.push(child));
         if chance(2) {
             let child = under.with(children[0].clone(), Known::below(&[&known], Time::NEVER));
             self.keep(child);
@@ -313,7 +315,9 @@ impl Thread {
             known.cancelling(|| tell(node.cancel(None)));
             assert!(children.iter().all(Handle::is_done));
         }
-        node.let_go_of_batch(children.into_iter());
+        let (untouched, _) = Untouched::take(children.iter_mut());
+        drop(children);
+        node.let_go_of_batch(untouched);
     }
 
     fn wait(&mut self, on: &Ctx) {
