@@ -23,11 +23,11 @@
 use crate::context::Context;
 use crate::error::Error;
 use crate::patterns::channel::{self, RecvError};
+use crate::patterns::limit::Pause;
 use crate::patterns::panicked::{Panicked, catch};
-use crate::sleep::Sleep;
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
@@ -79,11 +79,12 @@ where
         if begun == attempts {
             break;
         }
-        let (pause, _pause_guard) = ctx.with_timeout(delay);
+        let mut pause = Pause::new(ctx, delay);
         while failed.count() < begun {
-            match results.recv(&pause) {
+            match results.recv(pause.end()) {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(error)) => failed.push(error),
+                Err(RecvError::Done(_)) if pause.renew() => {}
                 // Passed, and the context is live: the next may begin.
                 Err(RecvError::Done(_)) if !ctx.is_done() => break,
                 Err(_) => return Err(failed.ended(ctx.err().unwrap_or(Error::Canceled))),
@@ -156,7 +157,9 @@ where
         let (attempt_ctx, _guard) = ctx.with_cancel();
         let mut running: Vec<Pin<Box<F>>> = Vec::new();
         let mut begun = 0;
-        let mut pause: Option<Sleep> = None;
+        let pausing = || Pause::new(&ctx, delay).over();
+        // None yet: the first attempt begins at once.
+        let mut pause = pin!(false.then(pausing));
         let racing = poll_fn(|cx| {
             loop {
                 if let Some(value) = poll_all(&mut running, &mut failed, cx) {
@@ -168,9 +171,14 @@ where
                 if begun == attempts {
                     return Poll::Pending;
                 }
-                let passed = |pause: &mut Sleep| Pin::new(pause).poll(cx).is_ready();
-                if failed.count() < begun && !pause.as_mut().is_some_and(passed) {
-                    return Poll::Pending;
+                if failed.count() < begun
+                    && let Some(waiting) = pause.as_mut().as_pin_mut()
+                {
+                    if waiting.poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    // What has passed is not polled again.
+                    pause.set(None);
                 }
                 // It may have been done since the `run` below looked, which is woken and says so.
                 if ctx.is_done() {
@@ -181,7 +189,7 @@ where
                     Err(panicked) => failed.push(AttemptError::Panicked(panicked)),
                 }
                 begun += 1;
-                pause = Some(ctx.sleep(delay));
+                pause.set(Some(pausing()));
             }
         });
         let raced = ctx.run(racing).await;

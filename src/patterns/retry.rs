@@ -33,6 +33,7 @@ mod errors;
 pub use errors::{AttemptError, PolicyError, RetryError};
 
 use crate::context::Context;
+use crate::patterns::limit::{Pause, held};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use std::time::Duration;
 
@@ -221,7 +222,7 @@ impl Policy {
                 let permanent = matches!(&error, AttemptError::Failed(error) if !again(error));
                 let delay = attempts.failed(error, permanent)?;
                 // Where it ends early, `begin` says so.
-                let _ = ctx.sleep(delay).await;
+                Pause::new(&ctx, delay).over().await;
             }
         }
     }
@@ -296,9 +297,8 @@ impl<E, D: Iterator<Item = Duration>> Attempts<'_, E, D> {
             });
         }
         self.begun += 1;
-        Ok(self
-            .ctx
-            .with_timeout(self.policy.attempt_timeout.unwrap_or(Duration::MAX)))
+        let timeout = self.policy.attempt_timeout.unwrap_or(Duration::MAX);
+        Ok(held(self.ctx, |ctx| ctx.with_timeout(timeout)))
     }
 
     /// How long to wait for the next attempt, if there is to be one.

@@ -2,7 +2,7 @@
 
 use crate::{MS, SECOND, block_on, manual, spawnable};
 use ripcord::hedge::{self, AttemptError, HedgeError};
-use ripcord::{Context, Error};
+use ripcord::{Context, Engine, Error};
 use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
@@ -257,4 +257,38 @@ fn a_loser_that_panics_in_its_drop_does_not_take_the_answer_away() {
         block_on(hedge::run(&ctx, 2, MS, |index, _| PanicsInDrop(index == 0)))
     }));
     assert!(matches!(answer, Ok(Ok(7))), "it panicked");
+}
+
+#[test]
+fn futures_wait_for_their_delay_on_an_engine_that_is_shut_down() {
+    let (engine, _clock) = Engine::builder().manual_clock().unwrap();
+    let ctx = engine.background();
+    let mut begun = 0;
+    {
+        let mut racing = pin!(hedge::run(&ctx, 3, 60 * SECOND, |_, _| {
+            begun += 1;
+            pending::<Result<(), io::Error>>()
+        }));
+        let mut task = TaskContext::from_waker(Waker::noop());
+        assert!(racing.as_mut().poll(&mut task).is_pending());
+        engine.shutdown();
+        assert!(racing.as_mut().poll(&mut task).is_pending());
+    }
+    assert_eq!(begun, 1);
+}
+
+#[test]
+fn threads_wait_for_their_delay_on_an_engine_that_is_shut_down() {
+    let (engine, _clock) = Engine::builder().manual_clock().unwrap();
+    let ctx = engine.background();
+    let begun = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&begun);
+    let answer = hedge::blocking(&ctx, 3, 60 * SECOND, move |_, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        engine.shutdown();
+        std::thread::sleep(10 * MS);
+        Ok::<_, Error>(7)
+    });
+    assert_eq!(answer.unwrap(), 7);
+    assert_eq!(begun.load(Ordering::SeqCst), 1);
 }

@@ -2,10 +2,12 @@
 
 use crate::{MS, SECOND, block_on, holds, manual, spawnable};
 use ripcord::retry::{AttemptError, Policy, PolicyError, RetryError};
-use ripcord::{Context, Error};
+use ripcord::{Context, Engine, Error};
 use std::cell::RefCell;
-use std::future::pending;
+use std::future::{Future, pending};
 use std::io;
+use std::pin::pin;
+use std::task::{Context as TaskContext, Waker};
 use std::time::Duration;
 
 fn at_once(attempts: u32) -> Policy {
@@ -245,4 +247,39 @@ fn delays_grow_by_the_factor_up_to_the_longest_on_the_clock_of_the_engine() {
         begun.take(),
         [0, 1, 3, 6, 9].map(|seconds| seconds * SECOND)
     );
+}
+
+#[test]
+fn the_delay_between_attempts_lasts_on_an_engine_that_is_shut_down() {
+    let (engine, _clock) = Engine::builder().manual_clock().unwrap();
+    let ctx = engine.background();
+    let mut attempts = 0;
+    {
+        let policy = Policy::new(4).backoff(60 * SECOND, 60 * SECOND);
+        let mut running = pin!(policy.run(&ctx, |_| {
+            attempts += 1;
+            std::future::ready(Err::<(), _>(busy()))
+        }));
+        let mut task = TaskContext::from_waker(Waker::noop());
+        assert!(running.as_mut().poll(&mut task).is_pending());
+        // In the middle of one: what is left of it still passes.
+        engine.shutdown();
+        assert!(running.as_mut().poll(&mut task).is_pending());
+    }
+    assert_eq!(attempts, 1);
+    let mut running = pin!(Policy::new(2).run(&ctx, |_| {
+        attempts += 1;
+        std::future::ready(Err::<(), _>(busy()))
+    }));
+    let mut task = TaskContext::from_waker(Waker::noop());
+    assert!(running.as_mut().poll(&mut task).is_pending());
+}
+
+#[test]
+fn an_attempt_has_its_time_on_an_engine_that_is_shut_down() {
+    let (engine, _clock) = Engine::builder().manual_clock().unwrap();
+    engine.shutdown();
+    let policy = at_once(1).attempt_timeout(60 * SECOND);
+    let answer = block_on(policy.run(&engine.background(), |_| async { Ok::<_, io::Error>(7) }));
+    assert_eq!(answer.unwrap(), 7);
 }
