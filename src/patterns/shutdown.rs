@@ -225,7 +225,7 @@ impl Shutdown {
     }
 
     /// Begins the hard phase, and the soft one if that has not begun; returns when all work that is left has been told to
-    /// end; the cause is [`ShutdownCause::Hastened`]. `false`: the hard phase had begun. May block, and wakes, as
+    /// end, and after it those who accept; the cause is [`ShutdownCause::Hastened`]. `false`: the hard phase had begun. May block, and wakes, as
     /// [`stop`](Self::stop).
     pub fn stop_now(&self) -> bool {
         self.stop_now_with(ShutdownCause::Hastened)
@@ -233,9 +233,7 @@ impl Shutdown {
 
     /// As [`stop_now`](Self::stop_now), and says why.
     pub fn stop_now_with(&self, cause: impl Into<Cause>) -> bool {
-        let cause = cause.into();
-        self.inner.begin_soft(cause.clone(), Duration::MAX);
-        self.inner.begin_hard(cause)
+        self.inner.stop_now(cause.into())
     }
 
     /// The work that is registered, the oldest first. May block: a short lock, a step for each. Allocates the list.
@@ -250,7 +248,10 @@ impl Shutdown {
     /// Allocates the report. On an engine that is driven or manual somebody else has to turn it or move it.
     pub fn wait(&self) -> ShutdownReport {
         let inner = &self.inner;
-        inner.accepting.wait();
+        {
+            let (stops, _guard) = inner.stops();
+            stops.wait();
+        }
         loop {
             let (soft_ends, _guard) = inner.soft_ends();
             soft_ends.wait();
@@ -284,7 +285,10 @@ impl Shutdown {
     pub fn wait_async(&self) -> impl Future<Output = ShutdownReport> + Send + use<> {
         let inner = Arc::clone(&self.inner);
         async move {
-            inner.accepting.done().await;
+            {
+                let (stops, _guard) = inner.stops();
+                stops.done().await;
+            }
             loop {
                 let (soft_ends, _guard) = inner.soft_ends();
                 soft_ends.done().await;

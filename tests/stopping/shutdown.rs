@@ -431,3 +431,61 @@ fn the_end_of_a_grace_is_kept_elsewhere_though_the_engine_is_stopped() {
     assert_eq!(cause.downcast_ref(), Some(&ShutdownCause::GraceOver(grace)));
     assert_eq!(late(&shutdown.wait()), ["stuck"]);
 }
+
+/// Whether one that waits is through while a waker of `accepting` holds the stop up.
+fn ends_while_the_stop_is_held_up(stop: impl FnOnce(&Shutdown)) -> bool {
+    let shutdown = of(Duration::ZERO, Duration::ZERO);
+    let (ctx, _work) = shutdown.register("stuck").unwrap();
+    let ready = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&ready);
+    let mut waiting = Box::pin(shutdown.wait_async());
+    let calls = Calls(Mutex::new(Some(Box::new(move || {
+        let polled = waiting.as_mut().poll(&mut Task::from_waker(Waker::noop()));
+        told.store(polled.is_ready() && ctx.is_done(), Ordering::SeqCst);
+    }))));
+    let waker = Waker::from(Arc::new(calls));
+    let mut accepting = pin!(shutdown.accepting().done());
+    let polled = accepting.as_mut().poll(&mut Task::from_waker(&waker));
+    assert!(polled.is_pending());
+    stop(&shutdown);
+    ready.load(Ordering::SeqCst)
+}
+
+#[test]
+fn a_grace_of_zero_is_over_while_the_stop_is_held_up_by_whom_it_tells() {
+    assert!(ends_while_the_stop_is_held_up(|shutdown| {
+        shutdown.stop();
+    }));
+}
+
+#[test]
+fn a_hard_stop_is_hard_while_it_is_held_up_by_whom_it_tells() {
+    assert!(ends_while_the_stop_is_held_up(|shutdown| {
+        shutdown.stop_now();
+    }));
+}
+
+#[test]
+fn one_that_waits_is_through_while_a_hard_stop_is_held_up_by_the_work_it_tells() {
+    let shutdown = of(MINUTE, Duration::ZERO);
+    let (ctx, _work) = shutdown.register("stuck").unwrap();
+    let (reports, reported) = mpsc::channel();
+    let mut waiting = Box::pin(shutdown.wait_async());
+    let calls = Calls(Mutex::new(Some(Box::new(move || {
+        let polled = waiting.as_mut().poll(&mut Task::from_waker(Waker::noop()));
+        reports.send(polled).unwrap();
+    }))));
+    let waker = Waker::from(Arc::new(calls));
+    let mut done = pin!(ctx.done());
+    assert!(
+        done.as_mut()
+            .poll(&mut Task::from_waker(&waker))
+            .is_pending()
+    );
+    shutdown.stop_now();
+    let Poll::Ready(report) = reported.try_recv().unwrap() else {
+        panic!("it waits for the stop");
+    };
+    assert_eq!(report.cause.downcast_ref(), Some(&ShutdownCause::Hastened));
+    assert_eq!(report.canceled, 1);
+}

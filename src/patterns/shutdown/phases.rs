@@ -34,6 +34,8 @@ pub(super) struct Inner {
 struct State {
     entries: BTreeMap<u64, Entry>,
     next_serial: u64,
+    /// Of the soft phase, there with it.
+    cause: Option<Cause>,
     soft: Option<Instant>,
     hard: Option<Instant>,
     grace: Option<Grace>,
@@ -96,23 +98,37 @@ impl Inner {
     }
 
     pub(super) fn begin_soft(self: &Arc<Self>, cause: Cause, grace: Duration) -> bool {
-        let Some(nobody) = self.note_soft(grace) else {
+        let Some(nobody) = self.note_soft(&cause, grace) else {
             return false;
         };
-        // Before others are told, who may hold this up.
         self.arm();
-        self.stop_accepting.cancel_with(cause);
-        if nobody {
-            self.all_ended.cancel();
-        } else if grace.is_zero() {
+        if !nobody && grace.is_zero() {
             self.begin_hard(ShutdownCause::GraceOver(grace).into());
         }
+        self.tell_soft(cause, nobody);
         true
+    }
+
+    pub(super) fn stop_now(&self, cause: Cause) -> bool {
+        let soft = self.note_soft(&cause, Duration::MAX);
+        let begun = self.begin_hard(cause.clone());
+        if let Some(nobody) = soft {
+            self.tell_soft(cause, nobody);
+        }
+        begun
+    }
+
+    /// Last of all: whoever is told here may hold the stop up, and what else there is to see of it is there by then.
+    fn tell_soft(&self, cause: Cause, nobody: bool) {
+        if nobody {
+            self.all_ended.cancel();
+        }
+        self.stop_accepting.cancel_with(cause);
     }
 
     /// Notes the soft phase together with its grace, so that whoever sees the one finds the other. Answers whether nobody is
     /// registered; `None`: it was noted before.
-    fn note_soft(&self, length: Duration) -> Option<bool> {
+    fn note_soft(&self, cause: &Cause, length: Duration) -> Option<bool> {
         let mut made = None;
         loop {
             {
@@ -124,6 +140,7 @@ impl Inner {
                 let needed = !nobody && !length.is_zero() && length < Duration::MAX;
                 if !needed || made.is_some() {
                     state.soft = Some(self.parent.now());
+                    state.cause = Some(cause.clone());
                     state.grace = if needed { made.take() } else { None };
                     break Some(nobody);
                 }
@@ -244,9 +261,15 @@ impl Inner {
         self.renew_grace() || self.grace_ctx().is_some_and(|grace| !grace.is_done())
     }
 
+    /// What is done when stopping has begun. In a hard stop that is `working` first, whose wakers may hold the rest up.
+    pub(super) fn stops(&self) -> (Context, CancelGuard) {
+        Context::merge([&self.accepting, &self.working])
+    }
+
     /// What is done when the soft phase is over. Notes that it has begun, where the parent's end began it.
     pub(super) fn soft_ends(self: &Arc<Self>) -> (Context, CancelGuard) {
-        if let Some(cause) = self.accepting.cause() {
+        let cause = self.accepting.cause().or_else(|| self.working.cause());
+        if let Some(cause) = cause {
             self.begin_soft(cause, self.limits.grace);
         }
         let grace = self.grace_ctx();
@@ -296,6 +319,7 @@ impl Inner {
         let now = self.parent.now();
         let cause = self.accepting.cause();
         let state = lock(&self.state);
+        let cause = cause.or_else(|| state.cause.clone());
         let late = state.registered(now);
         ShutdownReport {
             cause: cause.unwrap_or_else(|| ShutdownCause::Requested.into()),
