@@ -3,7 +3,7 @@
 use ripcord::{Engine, Shutdown};
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context as Task, Waker};
+use std::task::{Context as Task, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -65,4 +65,18 @@ fn threads_that_wait_do_not_return_before_the_grace_is_over() {
             );
         }
     });
+}
+
+#[test]
+fn who_waits_after_the_cleanup_was_over_has_none_of_it_again() {
+    let (engine, shutdown) = manual(MINUTE, Duration::from_millis(1));
+    let (ctx, _work) = shutdown.register("stuck").unwrap();
+    engine.shutdown();
+    shutdown.stop_now();
+    assert_eq!(shutdown.wait().late.len(), 1);
+    let mut again = pin!(shutdown.wait_async());
+    let polled = again.as_mut().poll(&mut Task::from_waker(Waker::noop()));
+    assert!(matches!(polled, Poll::Ready(_)), "the cleanup was over");
+    let (late, _guard) = shutdown.cleanup(&ctx);
+    assert!(late.is_done());
 }

@@ -38,6 +38,8 @@ struct State {
     cause: Option<Cause>,
     soft: Option<Instant>,
     hard: Option<Instant>,
+    /// Somebody has waited for the whole of it. The clock of an engine that is shut down may stand, and says nothing of that.
+    cleanup_over: bool,
     grace: Option<Grace>,
     /// How many were made.
     graces: u64,
@@ -292,11 +294,23 @@ impl Inner {
 
     /// Whether that is to be asked for again: the engine was shut down before the limit was over.
     pub(super) fn hard_goes_on(&self, end: &Context) -> bool {
-        is_cut_short(end, &self.idle)
+        if is_cut_short(end, &self.idle) {
+            return true;
+        }
+        if !self.idle.is_done() {
+            lock(&self.state).cleanup_over = true;
+        }
+        false
     }
 
     pub(super) fn cleanup_left(&self) -> Duration {
-        let began = lock(&self.state).hard;
+        let began = {
+            let state = lock(&self.state);
+            if state.cleanup_over {
+                return Duration::ZERO;
+            }
+            state.hard
+        };
         let used = self.since(began);
         match self.limits.cleanup {
             Duration::MAX => Duration::MAX,
