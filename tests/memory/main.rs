@@ -71,6 +71,14 @@ fn allocations(f: impl FnOnce()) -> usize {
     ALLOCATIONS.get() - before
 }
 
+/// Until they have ended, and not their bodies only, for which a scope waits: magazines are given back after those, and the next test
+/// counts what is in the pool.
+fn join<const N: usize>(threads: [thread::ScopedJoinHandle<'_, ()>; N]) {
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
+}
+
 /// `n`, divided by `RIPCORD_TEST_SCALE`, and in an unoptimised build by 4.
 fn scaled(n: usize) -> usize {
     let scale = std::env::var("RIPCORD_TEST_SCALE").map_or(1, |scale| {
@@ -272,13 +280,12 @@ fn threads_that_come_and_go_leave_nothing_but_the_pools_stock() {
         let rounds = |count: usize| {
             for _ in 0..count {
                 thread::scope(|scope| {
-                    for _ in 0..4 {
-                        scope.spawn(|| {
-                            COUNTED.set(true);
-                            let kept: Vec<_> = (0..500).map(|_| root.with_cancel()).collect();
-                            drop(kept);
-                        });
-                    }
+                    let work = || {
+                        COUNTED.set(true);
+                        let kept: Vec<_> = (0..500).map(|_| root.with_cancel()).collect();
+                        drop(kept);
+                    };
+                    join([(); 4].map(|()| scope.spawn(work)));
                 });
             }
         };
@@ -298,7 +305,7 @@ fn contexts_made_by_one_thread_and_dropped_by_another_do_not_pile_up() {
         let before = live();
         let (sender, receiver) = std::sync::mpsc::sync_channel::<Vec<(Context, CancelGuard)>>(4);
         thread::scope(|scope| {
-            scope.spawn(move || {
+            let dropping = scope.spawn(move || {
                 COUNTED.set(true);
                 receiver.into_iter().for_each(drop);
             });
@@ -307,6 +314,7 @@ fn contexts_made_by_one_thread_and_dropped_by_another_do_not_pile_up() {
                 sender.send(batch).expect("the other thread lives");
             }
             drop(sender);
+            join([dropping]);
         });
         assert_within(STOCK, before);
         assert_eq!(root.child_count(), 0);
@@ -768,7 +776,7 @@ fn values_that_threads_clone_and_drop_at_once_leave_nothing() {
         let round = |_| {
             let root = Context::background().with_value(&NUMBER, 1);
             thread::scope(|scope| {
-                for _ in 0..4 {
+                join([(); 4].map(|()| {
                     let own = root.clone();
                     let root = &root;
                     scope.spawn(move || {
@@ -779,8 +787,8 @@ fn values_that_threads_clone_and_drop_at_once_leave_nothing() {
                         }
                         drop(own);
                         COUNTED.set(false);
-                    });
-                }
+                    })
+                }));
             });
             root
         };
@@ -867,7 +875,6 @@ fn pools_filled_and_trimmed_by_threads_that_make_contexts_lose_and_invent_nothin
         Pool::trim();
         let before = Pool::stats().allocated_bytes;
         thread::scope(|scope| {
-            // Joined one by one: their magazines are given back after their bodies.
             let running = [0, 1, 2].map(|thread| {
                 scope.spawn(move || {
                     for round in 0..scaled(2_000) {
@@ -883,9 +890,7 @@ fn pools_filled_and_trimmed_by_threads_that_make_contexts_lose_and_invent_nothin
                     }
                 })
             });
-            for thread in running {
-                thread.join().expect("no panic");
-            }
+            join(running);
         });
         Pool::trim();
         let after = Pool::stats();
