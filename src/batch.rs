@@ -168,7 +168,7 @@ impl Drop for Batch {
         // Before the nodes, as of any context: the drop of a value may still look at one.
         drop(all_values);
         if unseen {
-            // Nothing is left in any.
+            // Nothing is left in any, and each need not be asked.
             self.contexts.drain(..).for_each(std::mem::forget);
         } else {
             self.contexts.clear();

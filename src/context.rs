@@ -143,9 +143,9 @@ impl Context {
     ///
     /// No child: nothing is registered, and a cancel has nobody more to mark. Lock-free. It takes one block: 80 bytes, the
     /// value and a word for each key that is visible (two more for each 64 keys of the program past the first). Up to 192 bytes
-    /// that is one of the pool's, which has it in a steady state; more are allocated. The value is dropped with the last context that can see it, a panic of its drop
-    /// contained; shadowed, it may stay until the last that was derived through it goes, but setting a key in a loop
-    /// keeps at most 64 of them.
+    /// that is one of the pool's, which has it in a steady state; more are allocated. The value is dropped with the last
+    /// context that can see it, a panic of its drop contained; shadowed, it may stay until the last that was derived through
+    /// it goes, but setting a key in a loop keeps at most 64 of them.
     ///
     /// ```
     /// use ripcord::{Context, Key};

@@ -45,8 +45,9 @@ pub struct EngineBuilder {
 
 /// Fires the deadlines of a driven engine, from a loop of the program's. Dropping it shuts the engine down.
 ///
-/// No deadline fires but inside [`turn`](Self::turn), or in the place of one: see there. What is still armed at a [shutdown](Engine::shutdown), or when the
-/// driver is dropped, is ended there: with [`Canceled`](crate::Error::Canceled), not as if it were due.
+/// No deadline fires but inside [`turn`](Self::turn), or in the place of one: see there. What is still armed at a
+/// [shutdown](Engine::shutdown), or when the driver is dropped, is ended there: with [`Canceled`](crate::Error::Canceled), not as
+/// if it were due.
 ///
 /// ```
 /// use ripcord::{Engine, Error};

@@ -29,6 +29,18 @@ fn names(monitor: &Monitor, older_than: Duration) -> Vec<String> {
     leaks.into_iter().map(|leak| leak.name).collect()
 }
 
+/// However often it is looked: a look drops what it finds gone.
+#[track_caller]
+fn assert_no_leaks(monitor: &Monitor, looks: usize) {
+    let found: Vec<_> = (0..looks).map(|_| names(monitor, Duration::ZERO)).collect();
+    assert_eq!(
+        found,
+        vec![Vec::<String>::new(); looks],
+        "active: {}",
+        monitor.stats()
+    );
+}
+
 #[test]
 fn contexts_are_counted_when_they_are_made_when_they_end_and_when_they_go() {
     let _alone = alone();
@@ -251,14 +263,7 @@ fn what_was_tracked_twice_and_dropped_is_no_leak() {
     monitor.track(&ctx, "once");
     monitor.track(&ctx, "twice");
     drop((ctx, handle));
-    let first = names(&monitor, Duration::ZERO);
-    let second = names(&monitor, Duration::ZERO);
-    assert_eq!(
-        (first, second),
-        (vec![], vec![]),
-        "active: {}",
-        monitor.stats()
-    );
+    assert_no_leaks(&monitor, 2);
 }
 
 #[test]
@@ -277,10 +282,7 @@ fn a_parent_and_what_was_derived_from_it_that_were_dropped_are_no_leaks() {
         grandchild_guard.disarm(),
     ));
     drop((parent, child, grandchild));
-    let first = names(&monitor, Duration::ZERO);
-    let second = names(&monitor, Duration::ZERO);
-    let third = names(&monitor, Duration::ZERO);
-    assert_eq!((first, second, third), (vec![], vec![], vec![]));
+    assert_no_leaks(&monitor, 3);
 }
 
 #[test]
@@ -292,14 +294,7 @@ fn what_has_its_own_guard_as_a_value_and_was_dropped_is_no_leak() {
     let ctx = ctx.with_value(&REQUEST, guard);
     monitor.track(&ctx, "request");
     drop(ctx);
-    let first = names(&monitor, Duration::ZERO);
-    let second = names(&monitor, Duration::ZERO);
-    assert_eq!(
-        (first, second),
-        (vec![], vec![]),
-        "active: {}",
-        monitor.stats()
-    );
+    assert_no_leaks(&monitor, 2);
 }
 
 #[test]

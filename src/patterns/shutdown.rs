@@ -225,8 +225,8 @@ impl Shutdown {
     }
 
     /// Begins the hard phase, and the soft one if that has not begun; returns when all work that is left has been told to
-    /// end, and after it those who accept; the cause is [`ShutdownCause::Hastened`]. `false`: the hard phase had begun. May block, and wakes, as
-    /// [`stop`](Self::stop).
+    /// end, and after it those who accept; the cause is [`ShutdownCause::Hastened`]. `false`: the hard phase had begun. May
+    /// block, and wakes, as [`stop`](Self::stop).
     pub fn stop_now(&self) -> bool {
         self.stop_now_with(ShutdownCause::Hastened)
     }

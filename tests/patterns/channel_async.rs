@@ -20,6 +20,10 @@ impl Wake for Wakes {
     }
 }
 
+fn poll<F: Future + ?Sized>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
+    future.poll(&mut TaskContext::from_waker(waker))
+}
+
 #[test]
 fn a_cancel_wakes_who_awaits_and_gives_the_value_back() {
     let (sender, receiver) = channel::bounded(1);
@@ -59,7 +63,7 @@ fn one_that_was_told_and_goes_away_leaves_it_to_the_next() {
     assert_eq!(stays.as_mut().poll(&mut cx), Poll::Ready(Ok(7)));
 }
 
-/// Of a waker that cancels when a clone of it is dropped, once it is armed: a listener that is ready drops its own. Stands for
+/// Of a waker that cancels when a clone of it is dropped, once it is armed: who is told and looks drops its own. Stands for
 /// another thread that cancels in that moment.
 struct CancelsWhenDropped {
     armed: AtomicBool,
@@ -101,20 +105,16 @@ fn a_receiver_told_and_then_cancelled_before_it_looks_leaves_it_to_the_next() {
     let (cancels, first) = cancels_when_dropped(guard);
     let wakes = Arc::new(Wakes::default());
     let second = Waker::from(Arc::clone(&wakes));
-    let (mut first, mut second) = (
-        TaskContext::from_waker(&first),
-        TaskContext::from_waker(&second),
-    );
     let mut leaves = pin!(receiver.recv_async(&ctx));
     let mut stays = pin!(receiver.recv_async(&background));
-    assert!(leaves.as_mut().poll(&mut first).is_pending());
-    assert!(stays.as_mut().poll(&mut second).is_pending());
+    assert!(poll(leaves.as_mut(), &first).is_pending());
+    assert!(poll(stays.as_mut(), &second).is_pending());
     sender.try_send(7).unwrap();
     cancels.armed.store(true, Ordering::SeqCst);
-    let left = leaves.as_mut().poll(&mut first);
+    let left = poll(leaves.as_mut(), &first);
     assert_eq!(left, Poll::Ready(Err(RecvError::Done(Error::Canceled))));
     assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
-    assert_eq!(stays.as_mut().poll(&mut second), Poll::Ready(Ok(7)));
+    assert_eq!(poll(stays.as_mut(), &second), Poll::Ready(Ok(7)));
 }
 
 #[test]
@@ -126,20 +126,16 @@ fn a_sender_told_and_then_cancelled_before_it_looks_leaves_it_to_the_next() {
     let (cancels, first) = cancels_when_dropped(guard);
     let wakes = Arc::new(Wakes::default());
     let second = Waker::from(Arc::clone(&wakes));
-    let (mut first, mut second) = (
-        TaskContext::from_waker(&first),
-        TaskContext::from_waker(&second),
-    );
     let mut leaves = pin!(sender.send_async(&ctx, 1));
     let mut stays = pin!(sender.send_async(&background, 2));
-    assert!(leaves.as_mut().poll(&mut first).is_pending());
-    assert!(stays.as_mut().poll(&mut second).is_pending());
+    assert!(poll(leaves.as_mut(), &first).is_pending());
+    assert!(poll(stays.as_mut(), &second).is_pending());
     receiver.try_recv().unwrap();
     cancels.armed.store(true, Ordering::SeqCst);
-    let left = leaves.as_mut().poll(&mut first);
+    let left = poll(leaves.as_mut(), &first);
     assert_eq!(left, Poll::Ready(Err(SendError::Done(1, Error::Canceled))));
     assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
-    assert_eq!(stays.as_mut().poll(&mut second), Poll::Ready(Ok(())));
+    assert_eq!(poll(stays.as_mut(), &second), Poll::Ready(Ok(())));
     assert_eq!(receiver.try_recv(), Ok(2));
 }
 
@@ -222,28 +218,21 @@ fn a_waker_that_panics_is_not_the_panic_of_who_sends_and_the_next_are_told() {
     let ctx = Context::background();
     let panics = Waker::from(Arc::new(PanicsWhenWoken));
     let mut receiving = Box::pin(receiver.recv_async(&ctx));
-    let polled = receiving
-        .as_mut()
-        .poll(&mut TaskContext::from_waker(&panics));
-    assert!(polled.is_pending());
+    assert!(poll(receiving.as_mut(), &panics).is_pending());
     assert_eq!(sender.try_send(1), Ok(()));
     drop(receiving);
     assert_eq!(receiver.try_recv(), Ok(1));
 
     let wakes = Arc::new(Wakes::default());
     let counts = Waker::from(Arc::clone(&wakes));
-    let (mut panics, mut counts) = (
-        TaskContext::from_waker(&panics),
-        TaskContext::from_waker(&counts),
-    );
     let mut first = pin!(receiver.recv_async(&ctx));
     let mut second = pin!(receiver.recv_async(&ctx));
-    assert!(first.as_mut().poll(&mut panics).is_pending());
-    assert!(second.as_mut().poll(&mut counts).is_pending());
+    assert!(poll(first.as_mut(), &panics).is_pending());
+    assert!(poll(second.as_mut(), &counts).is_pending());
     drop(sender);
     assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
     let disconnected = Poll::Ready(Err(RecvError::Disconnected));
-    assert_eq!(second.as_mut().poll(&mut counts), disconnected);
+    assert_eq!(poll(second.as_mut(), &counts), disconnected);
 }
 
 type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -270,7 +259,7 @@ fn orphan(running: impl Future<Output = ()> + Send + 'static) {
     drop(executor);
     let waker = Waker::from(Arc::clone(&task));
     let mut running = task.running.lock().unwrap();
-    let polled = running.as_mut().poll(&mut TaskContext::from_waker(&waker));
+    let polled = poll(running.as_mut(), &waker);
     assert!(polled.is_pending());
 }
 
@@ -324,7 +313,7 @@ impl Wake for Inline {
     fn wake(self: Arc<Self>) {
         let waker = Waker::from(Arc::clone(&self));
         let mut running = self.0.lock().unwrap();
-        let _ = running.as_mut().poll(&mut TaskContext::from_waker(&waker));
+        let _ = poll(running.as_mut(), &waker);
     }
 }
 
@@ -357,9 +346,7 @@ fn tasks_are_told_in_the_order_in_which_they_came() {
         .map(|wakes| {
             let waker = Waker::from(Arc::clone(wakes));
             let mut receiving = Box::pin(receiver.recv_async(&ctx));
-            let polled = receiving
-                .as_mut()
-                .poll(&mut TaskContext::from_waker(&waker));
+            let polled = poll(receiving.as_mut(), &waker);
             assert!(polled.is_pending());
             receiving
         })

@@ -117,9 +117,9 @@ impl Propagator {
     ///
     /// # Errors
     ///
-    /// [`InjectError`]: the context is done, or no more is left of its time than the [margin](Builder::margin), or, in whole milliseconds
-    /// where only `X-Timeout-MS` is sent, less than one beside it; a registered
-    /// key's value is too long; the map is full. But for the last, `headers` are then as they were.
+    /// [`InjectError`]: the context is done, or no more is left of its time than the [margin](Builder::margin), or less than
+    /// a millisecond more where `X-Timeout-MS` is the one header that says so; a registered key's value is too long; the
+    /// map is full. But for the last, `headers` are then as they were.
     ///
     /// ```
     /// use http::HeaderMap;

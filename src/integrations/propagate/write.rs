@@ -33,7 +33,6 @@ pub(super) fn write(
 }
 
 const MILLISECOND: Duration = Duration::from_millis(1);
-const NANOSECOND: Duration = Duration::from_nanos(1);
 
 struct Writer<'a> {
     config: &'a Config,
@@ -86,21 +85,23 @@ impl Writer<'_> {
         if let Some(error) = self.ctx.err() {
             return Err(InjectError::Done(error));
         }
-        match self.ctx.remaining() {
-            None => Ok(None),
-            Some(left) => {
-                let sent = |name| self.config.headers().any(|header| header == name);
-                let in_milliseconds = sent(X_TIMEOUT_MS) && !sent(GRPC_TIMEOUT);
-                let least = if in_milliseconds {
-                    MILLISECOND
-                } else {
-                    NANOSECOND
-                };
-                match left.saturating_sub(self.config.margin) {
-                    left if left < least => Err(InjectError::Done(Error::DeadlineExceeded)),
-                    left => Ok(Some(left)),
-                }
-            }
+        let Some(left) = self.ctx.remaining() else {
+            return Ok(None);
+        };
+        let left = left.saturating_sub(self.config.margin);
+        if left < self.least() {
+            return Err(InjectError::Done(Error::DeadlineExceeded));
+        }
+        Ok(Some(left))
+    }
+
+    /// The least that is not sent as zero.
+    fn least(&self) -> Duration {
+        let sent = |name| self.config.headers().any(|header| header == name);
+        if sent(X_TIMEOUT_MS) && !sent(GRPC_TIMEOUT) {
+            MILLISECOND
+        } else {
+            Duration::from_nanos(1)
         }
     }
 

@@ -158,8 +158,8 @@ impl Monitor {
     /// of what was derived from it, or waits on it. The line of source of this call is kept with it.
     ///
     /// Keeps the context, without its values, until it is looked at again after that: by the next look at the leaks or the
-    /// tree, or when as many have been tracked as were open. One that is tracked again has both names. May block: a short lock. Allocates the name and room
-    /// for it. Of a background there is nothing to track: it is left alone.
+    /// tree, or when as many have been tracked as were open. One that is tracked again has both names. May block: a short lock.
+    /// Allocates the name and room for it. Of a background there is nothing to track: it is left alone.
     #[track_caller]
     pub fn track(&self, ctx: &Context, name: impl Into<String>) {
         let name = name.into();

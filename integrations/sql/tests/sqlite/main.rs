@@ -1,5 +1,7 @@
 //! `ripcord::rusqlite` against SQLite itself.
 
+mod ended;
+
 use ripcord::rusqlite::{Error, UnderContext};
 use ripcord::{CancelGuard, Context, Engine};
 use rusqlite::functions::FunctionFlags;

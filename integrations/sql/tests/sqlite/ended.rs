@@ -1,37 +1,19 @@
 //! What `Ended` says of a statement of SQLite's: that nothing of the call is left.
 
+use crate::{LONG, cancels, count};
 use ripcord::rusqlite::{Error, UnderContext};
 use ripcord::{CancelGuard, Context};
-use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, ErrorCode, Row};
 use std::thread;
 use std::time::Duration;
 
 const CANCELED: Option<ripcord::Error> = Some(ripcord::Error::Canceled);
 
-/// Minutes, if it is let.
-const LONG: &str = "WITH RECURSIVE n(i) AS (VALUES (10) UNION ALL SELECT i + 1 FROM n LIMIT 4000000000) SELECT count(*) FROM n";
-
 fn table() -> Connection {
     let db = Connection::open_in_memory().unwrap();
     db.execute_batch("CREATE TABLE t (i INTEGER UNIQUE NOT NULL)")
         .unwrap();
     db
-}
-
-fn count(db: &Connection) -> i64 {
-    db.query_row("SELECT count(*) FROM t", [], |row| row.get(0))
-        .expect("the connection is usable")
-}
-
-/// SQL's `cancel()` cancels the context, in the middle of the statement it stands in.
-fn cancels(db: &Connection, guard: CancelGuard) {
-    let flags = FunctionFlags::SQLITE_UTF8;
-    db.create_scalar_function("cancel", 0, flags, move |_| {
-        guard.cancel();
-        Ok(1)
-    })
-    .unwrap();
 }
 
 fn is_ended<T, E>(result: &Result<T, Error<E>>) -> bool {
