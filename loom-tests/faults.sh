@@ -27,9 +27,9 @@ build() {
     }
 }
 
-# models NAME…: runs these, the output to the log.
+# models SECONDS NAME…: runs these for so long at most, 0: to their end; the output to the log.
 models() {
-    timeout "$seconds" cargo test --features loom --test loom -- --exact --test-threads 2 "$@" >"$log" 2>&1
+    timeout "$1" cargo test --features loom --test loom -- --exact --test-threads 2 "${@:2}" >"$log" 2>&1
 }
 
 patches=()
@@ -61,7 +61,7 @@ git init --quiet
 
 mapfile -t named < <(for patch in "${patches[@]}"; do field 'caught by' "$patch"; done | sort -u)
 build 'the tree'
-models "${named[@]}" || {
+models 0 "${named[@]}" || {
     cat "$log" >&2
     die 'a model fails without a fault'
 }
@@ -74,7 +74,7 @@ for patch in "${patches[@]}"; do
     git apply "$patch" || die "$name does not apply"
     build "$name"
     status=0
-    models "$model" || status=$?
+    models "$seconds" "$model" || status=$?
     message=$(grep -A1 -m1 'panicked at' "$log" | tail -n 1 | cut -c 1-90) || message=
     # That a model explored little is not that it failed.
     if ((status != 0 && status != 124)) && [[ -n $message && $message != *'interleavings, at least'* ]]; then
