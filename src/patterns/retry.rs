@@ -33,7 +33,7 @@ mod errors;
 pub use errors::{AttemptError, PolicyError, RetryError};
 
 use crate::context::Context;
-use crate::patterns::limit::{Pause, held};
+use crate::patterns::limit::{Limit, held};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use std::time::Duration;
 
@@ -222,7 +222,7 @@ impl Policy {
                 let permanent = matches!(&error, AttemptError::Failed(error) if !again(error));
                 let delay = attempts.failed(error, permanent)?;
                 // Where it ends early, `begin` says so.
-                Pause::new(&ctx, delay).over().await;
+                Limit::new(&ctx, delay).over().await;
             }
         }
     }
