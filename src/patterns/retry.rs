@@ -160,8 +160,8 @@ impl Policy {
     }
 
     /// As [`blocking`](Self::blocking), of futures, on any runtime. An attempt that has not ended in its time is dropped, as by
-    /// [`Context::run`], and is [`AttemptError::TimedOut`]. One whose time
-    /// nobody keeps any more, after a shutdown of the engine, is dropped too, and is [`AttemptError::Canceled`].
+    /// [`Context::run`], and is [`AttemptError::TimedOut`]. One whose time nobody keeps any more, after a shutdown
+    /// of the engine, is dropped too, and is [`AttemptError::Canceled`].
     ///
     /// Dropped before it is ready, it drops the attempt. It owns a handle, so it is `'static` where `work` and its futures are.
     ///

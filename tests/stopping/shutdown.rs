@@ -517,3 +517,18 @@ fn what_is_late_has_been_cancelled_whoever_saw_the_end_of_the_grace() {
         });
     }
 }
+
+#[test]
+fn one_that_is_dropped_in_its_grace_lets_go_of_all() {
+    static HELD: Key<Arc<()>> = Key::new("held");
+
+    let held = Arc::new(());
+    let parent = Context::background().with_value(&HELD, Arc::clone(&held));
+    let shutdown = Shutdown::builder().grace(MINUTE).build(&parent);
+    let work = shutdown.register("job").unwrap();
+    shutdown.stop();
+    drop((parent, shutdown, work));
+    while Arc::strong_count(&held) > 1 {
+        thread::yield_now(); // the callback that was to end the grace
+    }
+}
