@@ -5,6 +5,7 @@ use crate::cause::Cause;
 use crate::context::Context;
 use crate::monitor;
 use crate::origin;
+use crate::raw::handle::Handle;
 use crate::raw::time::Time;
 use crate::raw::timers::Due;
 use crate::sync::contain;
@@ -181,5 +182,11 @@ impl Context {
     pub fn now(&self) -> Instant {
         let now = self.node().core().now().instant();
         now.expect("a clock stands at a moment")
+    }
+
+    /// Whether a thread keeps its deadlines that is not the process's. Wait-free.
+    pub(crate) fn has_own_timer_thread(&self) -> bool {
+        let core = self.node().core();
+        core.is_served() && !std::ptr::eq(core, Handle::BACKGROUND.core())
     }
 }

@@ -6,15 +6,18 @@
 mod limits;
 
 use limits::{let_no_thread_start, set_limit};
-use ripcord::{Context, Engine, Error};
+use ripcord::{Context, Engine, Error, Shutdown, ShutdownCause};
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
-use std::sync::mpsc;
-use std::task::{Context as TaskContext, Poll, Waker};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(3600);
+const SHORT: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn runs(name: &str) -> bool {
@@ -37,6 +40,92 @@ fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut TaskContext::from_waker(Waker::noop()))
 }
 
+fn shutdown(grace: Duration, cleanup: Duration) -> Shutdown {
+    Shutdown::builder()
+        .grace(grace)
+        .cleanup(cleanup)
+        .build(&Context::background())
+}
+
+/// Work on a thread that runs already, and ends some time after it was told to.
+fn working(
+    shutdown: &Shutdown,
+    work: impl FnOnce(&Shutdown, &Context) + Send + 'static,
+) -> JoinHandle<()> {
+    let shutdown = shutdown.clone();
+    let (ctx, registered) = shutdown.register("work").unwrap();
+    thread::spawn(move || {
+        let _registered = registered;
+        work(&shutdown, &ctx);
+    })
+}
+
+fn drains(shutdown: &Shutdown, ctx: &Context) {
+    shutdown.accepting().wait();
+    thread::sleep(SHORT);
+    assert!(!ctx.is_done(), "the grace lasts");
+}
+
+fn cleans_up(shutdown: &Shutdown, ctx: &Context) {
+    ctx.wait();
+    let cause = ctx.cause().unwrap();
+    assert_eq!(cause.downcast_ref(), Some(&ShutdownCause::GraceOver(SHORT)));
+    let (cleanup, _guard) = shutdown.cleanup(ctx);
+    thread::sleep(SHORT);
+    assert!(!cleanup.is_done(), "the cleanup lasts");
+}
+
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Whoever waits sees to it that the limits end, and wakes itself.
+fn a_task_that_waits_sees_limits_end() {
+    let shutdown = shutdown(SHORT, SHORT);
+    let (ctx, _work) = shutdown.register("stuck").unwrap();
+    shutdown.stop();
+    assert!(!ctx.is_done(), "nobody has waited");
+    let (cleanup, _guard) = shutdown.cleanup(&ctx);
+    let woken = Arc::new(Woken(AtomicBool::new(true)));
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut waiting = pin!(shutdown.wait_async());
+    let report = loop {
+        assert!(woken.0.swap(false, Ordering::SeqCst), "nobody wakes it");
+        let mut task = TaskContext::from_waker(&waker);
+        if let Poll::Ready(report) = waiting.as_mut().poll(&mut task) {
+            break report;
+        }
+    };
+    assert_eq!((report.canceled, report.late.len()), (1, 1));
+    assert!(report.took >= 2 * SHORT, "{report}");
+    assert!(cleanup.is_done() && shutdown.cleanup(&ctx).0.is_done());
+}
+
+fn an_engine_that_has_its_thread_keeps_a_cleanup(engine: &Engine) {
+    let shutdown = Shutdown::builder().build(&engine.background());
+    let (cleanup, _guard) = shutdown.cleanup(shutdown.working());
+    assert!(!cleanup.is_done() && cleanup.deadline().is_some());
+}
+
+#[cfg(feature = "signals")]
+fn who_cannot_watch_signals_leaves_them_as_they_were() {
+    let handler = || {
+        // SAFETY: all zeros is a `sigaction`, which the call then fills.
+        let mut there: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: the call writes one `sigaction`.
+        let asked = unsafe { libc::sigaction(libc::SIGTERM, std::ptr::null(), &raw mut there) };
+        assert_eq!(asked, 0);
+        there.sa_sigaction
+    };
+    let before = handler();
+    assert!(shutdown(LONG, LONG).on_signals().is_err());
+    assert_eq!(handler(), before);
+}
+
 #[test]
 fn without_a_thread_deadlines_are_canceled_with_the_io_error_and_the_next_tries_again() {
     let (plain, plain_guard) = Context::background().with_cancel();
@@ -49,7 +138,24 @@ fn without_a_thread_deadlines_are_canceled_with_the_io_error_and_the_next_tries_
     drop(plain.sleep(Duration::MAX));
     assert!(!runs("ripcord-timers"), "nobody has asked for a deadline");
 
+    let (drained, cleaned) = (shutdown(LONG, LONG), shutdown(SHORT, LONG));
+    let workers = [working(&drained, drains), working(&cleaned, cleans_up)];
+    let own = Engine::builder().thread_name("own").build();
+    let own = own.expect("there is room");
     let before = let_no_thread_start();
+    for stopped in [&drained, &cleaned] {
+        stopped.stop();
+        let report = stopped.wait();
+        assert_eq!(report.drained + report.canceled, 1);
+        assert!(report.late.is_empty(), "{report}");
+    }
+    a_task_that_waits_sees_limits_end();
+    an_engine_that_has_its_thread_keeps_a_cleanup(&own);
+    let alone = shutdown(SHORT, LONG);
+    let (ungraced, _work) = alone.register("alone").unwrap();
+    alone.stop();
+    #[cfg(feature = "signals")]
+    who_cannot_watch_signals_leaves_them_as_they_were();
     for root in [Context::background(), plain.clone()] {
         let (ctx, guard) = root.with_timeout(LONG);
         assert_not_started(&ctx);
@@ -87,6 +193,9 @@ fn without_a_thread_deadlines_are_canceled_with_the_io_error_and_the_next_tries_
     assert_eq!(driver.turn(), 1);
     assert!(driven.is_done());
     set_limit(before);
+    for worker in workers {
+        worker.join().unwrap();
+    }
 
     assert!(!runs("ripcord-timers"));
     let (ctx, _guard) = plain.with_timeout(Duration::from_millis(5));
@@ -104,4 +213,7 @@ fn without_a_thread_deadlines_are_canceled_with_the_io_error_and_the_next_tries_
         .collect();
     runs.sort_unstable();
     assert_eq!(runs, [0, 1, 2]);
+    assert_eq!(ungraced.wait_timeout(PATIENCE), Some(Error::Canceled));
+    let cause = ungraced.cause().unwrap();
+    assert_eq!(cause.downcast_ref(), Some(&ShutdownCause::GraceOver(SHORT)));
 }

@@ -18,7 +18,7 @@
 //! assert_eq!(report.to_string(), "accept: ended; workers: failed: 2 jobs were lost; storage: ended");
 //! ```
 
-use crate::patterns::limit::{held, is_cut_short};
+use crate::patterns::limit::{Limit, held};
 use crate::patterns::panicked::message;
 use crate::sync::spawn;
 use crate::{CancelGuard, Cause, Context};
@@ -73,13 +73,8 @@ enum Planning {
 struct Running {
     name: String,
     result: Receiver<Outcome>,
-    /// Done when the stage has returned.
-    returned: Context,
-    /// Done then, or when it is given up.
-    end: Context,
-    end_guard: CancelGuard,
-    /// Its limit and the patience after it.
-    time: Duration,
+    /// Its limit and the patience after it; over when it has returned.
+    time: Limit,
     /// Of the context that the stage runs under.
     _limit: CancelGuard,
 }
@@ -192,10 +187,7 @@ impl Cascade {
             let stage = if goes_on {
                 let began = ctx.now();
                 let mut running = stage.start(ctx, self.patience);
-                running.end.wait();
-                while running.goes_on(ctx.now().saturating_duration_since(began)) {
-                    running.end.wait();
-                }
+                running.time.wait();
                 running.finish(ctx.now().saturating_duration_since(began))
             } else {
                 Stage::skipped(stage.name)
@@ -220,10 +212,7 @@ impl Cascade {
                 Planning::Thread(body) => {
                     let work = Planning::Thread(body);
                     let mut running = Planned { name, limit, work }.start(ctx, self.patience);
-                    running.end.done().await;
-                    while running.goes_on(ctx.now().saturating_duration_since(began)) {
-                        running.end.done().await;
-                    }
+                    running.time.over().await;
                     running.finish(ctx.now().saturating_duration_since(began))
                 }
             };
@@ -239,7 +228,7 @@ impl Planned {
         let (child, child_guard) = held(ctx, |ctx| ctx.with_timeout(limit));
         let (returned, has_returned) = ctx.without_cancel().with_cancel();
         let time = limit.saturating_add(patience);
-        let (end, end_guard) = held(&returned, |returned| returned.with_timeout(time));
+        let time = Limit::new(&returned, time);
         let (sender, result) = bounded(1);
         let not_started = sender.clone();
         let on_thread = move || {
@@ -258,9 +247,6 @@ impl Planned {
         Running {
             name,
             result,
-            returned,
-            end,
-            end_guard,
             time,
             _limit: child_guard,
         }
@@ -268,16 +254,6 @@ impl Planned {
 }
 
 impl Running {
-    /// Whether its end is to be waited for once more: the engine was shut down before its time, which is now kept elsewhere.
-    fn goes_on(&mut self, used: Duration) -> bool {
-        if !is_cut_short(&self.end, &self.returned) {
-            return false;
-        }
-        let left = self.time.saturating_sub(used);
-        (self.end, self.end_guard) = held(&self.returned, |returned| returned.with_timeout(left));
-        true
-    }
-
     fn finish(self, took: Duration) -> Stage {
         let outcome = self.result.try_recv().unwrap_or(Outcome::GivenUp);
         Stage::new(self.name, outcome, took)

@@ -23,7 +23,7 @@
 use crate::context::Context;
 use crate::error::Error;
 use crate::patterns::channel::{self, RecvError};
-use crate::patterns::limit::Pause;
+use crate::patterns::limit::Limit;
 use crate::patterns::panicked::{Panicked, catch};
 use std::fmt;
 use std::future::poll_fn;
@@ -79,12 +79,12 @@ where
         if begun == attempts {
             break;
         }
-        let mut pause = Pause::new(ctx, delay);
+        let mut pause = Limit::new(ctx, delay);
         while failed.count() < begun {
             match results.recv(pause.end()) {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(error)) => failed.push(error),
-                Err(RecvError::Done(_)) if pause.renew() => {}
+                Err(RecvError::Done(_)) if pause.goes_on() => {}
                 // Passed, and the context is live: the next may begin.
                 Err(RecvError::Done(_)) if !ctx.is_done() => break,
                 Err(_) => return Err(failed.ended(ctx.err().unwrap_or(Error::Canceled))),
@@ -157,7 +157,10 @@ where
         let (attempt_ctx, _guard) = ctx.with_cancel();
         let mut running: Vec<Pin<Box<F>>> = Vec::new();
         let mut begun = 0;
-        let pausing = || Pause::new(&ctx, delay).over();
+        let pausing = || {
+            let mut limit = Limit::new(&ctx, delay);
+            async move { limit.over().await }
+        };
         // None yet: the first attempt begins at once.
         let mut pause = pin!(false.then(pausing));
         let racing = poll_fn(|cx| {

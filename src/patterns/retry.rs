@@ -33,7 +33,8 @@ mod errors;
 pub use errors::{AttemptError, PolicyError, RetryError};
 
 use crate::context::Context;
-use crate::patterns::limit::{Pause, held};
+use crate::error::Error;
+use crate::patterns::limit::{Limit, held};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use std::time::Duration;
 
@@ -67,7 +68,10 @@ impl Policy {
         }
     }
 
-    /// How long each attempt may take. Zero is a [`PolicyError`].
+    /// How long each attempt may take, by the engine of the caller's context. Zero is a [`PolicyError`].
+    ///
+    /// Where that engine is shut down in the middle of an attempt, it ends the attempt's context, which cannot go to another: with
+    /// [`EngineStopped`](crate::EngineStopped) as cause. The next one has its whole time, by the process's engine.
     #[must_use]
     pub const fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = Some(timeout);
@@ -156,7 +160,8 @@ impl Policy {
     }
 
     /// As [`blocking`](Self::blocking), of futures, on any runtime. An attempt that has not ended in its time is dropped, as by
-    /// [`Context::run`], and is [`AttemptError::TimedOut`].
+    /// [`Context::run`], and is [`AttemptError::TimedOut`]. One whose time nobody keeps any more, after a shutdown
+    /// of the engine, is dropped too, and is [`AttemptError::Canceled`].
     ///
     /// Dropped before it is ready, it drops the attempt. It owns a handle, so it is `'static` where `work` and its futures are.
     ///
@@ -216,13 +221,13 @@ impl Policy {
                     match attempt.run(work(attempt.clone())).await {
                         Ok(Ok(value)) => return Ok(value),
                         Ok(Err(error)) => AttemptError::Failed(error),
-                        Err(_) => AttemptError::TimedOut,
+                        Err(_) => attempts.ended(&attempt),
                     }
                 };
                 let permanent = matches!(&error, AttemptError::Failed(error) if !again(error));
                 let delay = attempts.failed(error, permanent)?;
                 // Where it ends early, `begin` says so.
-                Pause::new(&ctx, delay).over().await;
+                Limit::new(&ctx, delay).over().await;
             }
         }
     }
@@ -299,6 +304,16 @@ impl<E, D: Iterator<Item = Duration>> Attempts<'_, E, D> {
         self.begun += 1;
         let timeout = self.policy.attempt_timeout.unwrap_or(Duration::MAX);
         Ok(held(self.ctx, |ctx| ctx.with_timeout(timeout)))
+    }
+
+    /// How one failed whose context was done first.
+    fn ended(&self, attempt: &Context) -> AttemptError<E> {
+        match (attempt.err(), attempt.cause()) {
+            (Some(Error::Canceled), Some(cause)) if !self.ctx.is_done() => {
+                AttemptError::Canceled(cause)
+            }
+            _ => AttemptError::TimedOut,
+        }
     }
 
     /// How long to wait for the next attempt, if there is to be one.

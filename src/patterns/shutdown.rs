@@ -1,6 +1,5 @@
 //! Stopping in two phases: first nothing new is taken on and what is under way may finish, then what is left is cancelled.
 
-use crate::patterns::limit::held;
 use crate::{CancelGuard, Cause, Context};
 use phases::Inner;
 use std::fmt;
@@ -28,10 +27,12 @@ pub use signals::SignalWatch;
 /// which has the work's values and nobody's cancel. [`wait`](Self::wait) returns when all work has ended, and otherwise at the
 /// end of that limit, and says who is late: so a stop takes no longer than grace and cleanup together, whatever the work does.
 ///
-/// All limits are by the clock of the parent's engine; where that is shut down, what is left of them is kept by the process's.
-/// A clone is another handle on the same; when the last goes, and with it the
-/// last of the work, its contexts are cancelled, as by any guard. Registering, and the end of what is
-/// registered, may block: a short lock. No waker runs under it, and no cancel takes it.
+/// All limits are by the clock of the parent's engine; where that is shut down, what is left of them is kept by the process's. Where
+/// the timer thread cannot be started, whoever waits keeps them; if nobody does, the grace ends when there is a callback thread.
+///
+/// A clone is another handle on the same; when the last goes, and with it the last of the work, its contexts are cancelled, as by
+/// any guard. Registering, and the end of what is registered, may block: a short lock. No waker runs under it, and no cancel
+/// takes it.
 ///
 /// ```
 /// use ripcord::{Context, Shutdown};
@@ -188,7 +189,13 @@ impl Shutdown {
 
     /// A context for what must still be done, with the values of `ctx` and nobody's cancel: its own time limit is the cleanup's,
     /// from now on, and in the hard phase what is left of that. Allocates where [`Context::with_timeout`] does; may block: a
-    /// short lock.
+    /// short lock, and the start of the process's timer thread.
+    ///
+    /// | the engine of `ctx` | who keeps the limit |
+    /// |---|---|
+    /// | is the process's, or has a thread of its own | the process's engine, so that a shutdown of the other does not end the cleanup |
+    /// | is driven, or manual | it: its shutdown ends the cleanup too, with [`EngineStopped`](crate::EngineStopped) as cause. A further call gives one that has the rest, by the process's engine |
+    /// | any, where the timer thread cannot be started | nobody: the context has no deadline, and is done when one that [waits](Self::wait) has seen the limit's end |
     ///
     /// ```
     /// use ripcord::{Context, Shutdown};
@@ -206,8 +213,7 @@ impl Shutdown {
     /// assert!(rollback.remaining().unwrap() <= Duration::from_secs(60));
     /// ```
     pub fn cleanup(&self, ctx: &Context) -> (Context, CancelGuard) {
-        let left = self.inner.cleanup_left();
-        held(&ctx.without_cancel(), |ctx| ctx.with_timeout(left))
+        self.inner.cleanup(ctx)
     }
 
     /// Begins the soft phase, and returns when all who accept have been told; the cause is [`ShutdownCause::Requested`].
@@ -221,7 +227,7 @@ impl Shutdown {
 
     /// As [`stop`](Self::stop), and says why.
     pub fn stop_with(&self, cause: impl Into<Cause>) -> bool {
-        self.inner.begin_soft(cause.into(), self.inner.limits.grace)
+        self.inner.begin_soft(cause.into())
     }
 
     /// Begins the hard phase, and the soft one if that has not begun; returns when all work that is left has been told to
@@ -245,30 +251,18 @@ impl Shutdown {
     /// Blocks until stopping has begun, and then until all work has ended, or the limits are over; says how it went. Any
     /// number of threads may wait, before or after.
     ///
-    /// Allocates the report. On an engine that is driven or manual somebody else has to turn it or move it.
+    /// Begins the hard phase at the end of the grace, and wakes then as [`stop`](Self::stop). Allocates the report. On an engine that
+    /// is driven or manual somebody else has to turn it or move it.
     pub fn wait(&self) -> ShutdownReport {
-        let inner = &self.inner;
-        {
-            let (stops, _guard) = inner.stops();
-            stops.wait();
-        }
-        loop {
-            let (soft_ends, _guard) = inner.soft_ends();
-            soft_ends.wait();
-            if !inner.soft_goes_on() {
-                break;
-            }
-        }
-        loop {
-            let (hard_ends, _guard) = inner.hard_ends();
-            hard_ends.wait();
-            if !inner.hard_goes_on(&hard_ends) {
-                return inner.report();
-            }
-        }
+        self.inner.stops().wait();
+        self.inner.soft_ends().wait();
+        self.inner.hard_ends().wait();
+        self.inner.report()
     }
 
-    /// As [`wait`](Self::wait), for tasks: on any runtime. The future is `'static`; dropping it stops waiting and nothing else.
+    /// As [`wait`](Self::wait), for tasks: on any runtime. The future is `'static`; dropping it stops waiting and nothing else. Where
+    /// the timer thread cannot be started, it wakes itself to look at the clock, again and again: a thread of its executor is busy
+    /// with it, and runs its other tasks in between.
     ///
     /// ```
     /// use ripcord::{Context, Shutdown};
@@ -285,24 +279,10 @@ impl Shutdown {
     pub fn wait_async(&self) -> impl Future<Output = ShutdownReport> + Send + use<> {
         let inner = Arc::clone(&self.inner);
         async move {
-            {
-                let (stops, _guard) = inner.stops();
-                stops.done().await;
-            }
-            loop {
-                let (soft_ends, _guard) = inner.soft_ends();
-                soft_ends.done().await;
-                if !inner.soft_goes_on() {
-                    break;
-                }
-            }
-            loop {
-                let (hard_ends, _guard) = inner.hard_ends();
-                hard_ends.done().await;
-                if !inner.hard_goes_on(&hard_ends) {
-                    return inner.report();
-                }
-            }
+            inner.stops().done().await;
+            inner.soft_ends().over().await;
+            inner.hard_ends().over().await;
+            inner.report()
         }
     }
 }

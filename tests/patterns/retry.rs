@@ -283,3 +283,46 @@ fn an_attempt_has_its_time_on_an_engine_that_is_shut_down() {
     let answer = block_on(policy.run(&engine.background(), |_| async { Ok::<_, io::Error>(7) }));
     assert_eq!(answer.unwrap(), 7);
 }
+
+#[test]
+fn an_attempt_that_a_shutdown_of_its_engine_ends_did_not_take_too_long() {
+    let (engine, _clock) = Engine::builder().manual_clock().unwrap();
+    let ctx = engine.background();
+    let policy = at_once(1).attempt_timeout(60 * SECOND);
+    let error = block_on(policy.run(&ctx, |_| {
+        engine.shutdown();
+        pending::<io::Result<()>>()
+    }));
+    let error = error.unwrap_err();
+    assert_eq!(
+        error.last().unwrap().to_string(),
+        ripcord::EngineStopped.to_string()
+    );
+}
+
+#[test]
+fn threads_wait_for_the_delay_on_an_engine_that_is_shut_down() {
+    let (engine, clock) = Engine::builder().manual_clock().unwrap();
+    let ctx = engine.background();
+    engine.shutdown();
+    let began = ctx.now();
+    let policy = Policy::new(2).backoff(60 * SECOND, 60 * SECOND);
+    let attempts = std::thread::spawn({
+        let ctx = ctx.clone();
+        move || {
+            let mut begun = Vec::new();
+            let error = policy.blocking(&ctx, |ctx| {
+                begun.push(ctx.now() - began);
+                Err::<(), _>(busy())
+            });
+            assert!(matches!(error, Err(RetryError::Exhausted { .. })));
+            begun
+        }
+    });
+    while !attempts.is_finished() {
+        clock.advance(SECOND);
+        std::thread::yield_now();
+    }
+    let begun = attempts.join().unwrap();
+    assert!(begun[1] - begun[0] >= 60 * SECOND, "{begun:?}");
+}

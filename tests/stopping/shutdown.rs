@@ -489,3 +489,46 @@ fn one_that_waits_is_through_while_a_hard_stop_is_held_up_by_the_work_it_tells()
     assert_eq!(report.cause.downcast_ref(), Some(&ShutdownCause::Hastened));
     assert_eq!(report.canceled, 1);
 }
+
+#[test]
+fn what_is_late_has_been_cancelled_whoever_saw_the_end_of_the_grace() {
+    for _ in 0..1_000 {
+        let (root, clock) = super::stopped_time();
+        let shutdown = Shutdown::builder()
+            .grace(MINUTE)
+            .cleanup(Duration::ZERO)
+            .build(&root);
+        let (ctx, _work) = shutdown.register("stuck").unwrap();
+        shutdown.stop();
+        thread::scope(|scope| {
+            let waits = [(); 4].map(|()| {
+                scope.spawn(|| {
+                    let report = shutdown.wait();
+                    (report.late.len(), ctx.is_done())
+                })
+            });
+            while !waits.iter().all(thread::ScopedJoinHandle::is_finished) {
+                clock.advance(MINUTE);
+                thread::yield_now();
+            }
+            for wait in waits {
+                assert_eq!(wait.join().unwrap(), (1, true));
+            }
+        });
+    }
+}
+
+#[test]
+fn one_that_is_dropped_in_its_grace_lets_go_of_all() {
+    static HELD: Key<Arc<()>> = Key::new("held");
+
+    let held = Arc::new(());
+    let parent = Context::background().with_value(&HELD, Arc::clone(&held));
+    let shutdown = Shutdown::builder().grace(MINUTE).build(&parent);
+    let work = shutdown.register("job").unwrap();
+    shutdown.stop();
+    drop((parent, shutdown, work));
+    while Arc::strong_count(&held) > 1 {
+        thread::yield_now(); // the callback that was to end the grace
+    }
+}

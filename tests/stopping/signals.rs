@@ -1,14 +1,20 @@
 //! Signals go to a process, so each of these runs this very test in a child, which says when it is ready.
 
-use ripcord::{Context, Shutdown, ShutdownCause};
+use ripcord::{Context, Done, Shutdown, ShutdownCause};
 use std::env;
+use std::future::Future;
 use std::io::{BufRead, BufReader, Lines};
 use std::os::unix::process::ExitStatusExt;
+use std::pin::Pin;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use std::task::{Context as Task, Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
 
 const SIGINT: i32 = 2;
 const SIGTERM: i32 = 15;
+const PATIENCE: Duration = Duration::from_secs(30);
 const IN_CHILD: &str = "RIPCORD_SIGNALS_CHILD";
 
 /// What a child does; nothing, where this is not one.
@@ -16,6 +22,7 @@ const IN_CHILD: &str = "RIPCORD_SIGNALS_CHILD";
 fn child() {
     match env::var(IN_CHILD).as_deref() {
         Ok("watches") => watches(),
+        Ok("is held up") => is_held_up(),
         Ok("no longer") => watches_no_longer(),
         _ => {}
     }
@@ -35,6 +42,49 @@ fn watches() {
     ctx.wait();
     println!("hard {:?}", cause(&ctx));
     shutdown.wait();
+}
+
+struct Blocks;
+
+impl Wake for Blocks {
+    fn wake(self: Arc<Self>) {
+        loop {
+            thread::park();
+        }
+    }
+}
+
+/// Whoever tells of its end is held up for ever.
+fn block_at(ctx: &Context) -> Done {
+    let mut done = ctx.done();
+    let blocks = Waker::from(Arc::new(Blocks));
+    let polled = Pin::new(&mut done).poll(&mut Task::from_waker(&blocks));
+    assert!(polled.is_pending());
+    done
+}
+
+fn wait_until(done: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < PATIENCE, "it is held up");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// As `watches`, and of each phase the first who is told holds the rest up.
+fn is_held_up() {
+    let shutdown = Shutdown::builder()
+        .grace(Duration::MAX)
+        .build(&Context::background());
+    let _signals = shutdown.on_signals().unwrap();
+    let (ctx, _never_ends) = shutdown.register("job").unwrap();
+    let _blocked = [block_at(shutdown.accepting()), block_at(&ctx)];
+    println!("\nready");
+    wait_until(|| shutdown.accepting().is_done());
+    println!("soft");
+    wait_until(|| ctx.is_done());
+    println!("hard");
+    wait_until(|| false);
 }
 
 /// Says what a signal did that came when nobody watched any more, when its input ends.
@@ -98,6 +148,18 @@ fn the_first_signal_drains_the_second_cancels_and_the_third_ends_the_process() {
     program.says("soft Some(Signal(15))");
     program.send(SIGINT);
     program.says("hard Some(Signal(2))");
+    program.send(SIGTERM);
+    let status = program.child.wait().unwrap();
+    assert_eq!(status.signal(), Some(SIGTERM));
+}
+
+#[test]
+fn signals_get_through_while_those_who_are_told_of_the_ones_before_block() {
+    let mut program = Program::start("is held up");
+    program.send(SIGTERM);
+    program.says("soft");
+    program.send(SIGTERM);
+    program.says("hard");
     program.send(SIGTERM);
     let status = program.child.wait().unwrap();
     assert_eq!(status.signal(), Some(SIGTERM));

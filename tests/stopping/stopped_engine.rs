@@ -1,6 +1,6 @@
 //! Shutdowns whose engine is stopped before they are over.
 
-use ripcord::{Engine, Shutdown};
+use ripcord::{Engine, EngineStopped, Shutdown};
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context as Task, Poll, Waker};
@@ -79,4 +79,31 @@ fn who_waits_after_the_cleanup_was_over_has_none_of_it_again() {
     assert!(matches!(polled, Poll::Ready(_)), "the cleanup was over");
     let (late, _guard) = shutdown.cleanup(&ctx);
     assert!(late.is_done());
+}
+
+#[test]
+fn a_cleanup_outlasts_the_thread_of_its_engine() {
+    let engine = Engine::builder().build().unwrap();
+    let shutdown = Shutdown::builder()
+        .cleanup(MINUTE)
+        .build(&engine.background());
+    let (ctx, _work) = shutdown.register("upload").unwrap();
+    shutdown.stop_now();
+    let (cleanup, _guard) = shutdown.cleanup(&ctx);
+    engine.shutdown();
+    assert!(!cleanup.is_done());
+    assert!(cleanup.remaining().is_some_and(|left| left <= MINUTE));
+}
+
+#[test]
+fn a_cleanup_by_a_clock_that_is_stopped_ends_and_another_has_the_rest() {
+    let (engine, shutdown) = manual(Duration::ZERO, MINUTE);
+    let (ctx, _work) = shutdown.register("upload").unwrap();
+    shutdown.stop_now();
+    let (cleanup, _guard) = shutdown.cleanup(&ctx);
+    engine.shutdown();
+    let cause = cleanup.cause().unwrap();
+    assert!(cause.downcast_ref::<EngineStopped>().is_some());
+    let (again, _guard) = shutdown.cleanup(&ctx);
+    assert!(!again.is_done());
 }

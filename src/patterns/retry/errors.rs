@@ -1,5 +1,6 @@
 //! Why something was given up.
 
+use crate::cause::Cause;
 use crate::error::Error;
 use std::fmt;
 use std::time::Duration;
@@ -54,6 +55,9 @@ pub enum AttemptError<E> {
     Failed(E),
     /// It had not ended when its time was over, or its caller's, and was dropped.
     TimedOut,
+    /// Its time was not kept to its end: the engine was shut down, or the timer thread cannot be started, as the cause says. It
+    /// was dropped. It counts as an attempt, for nobody knows how far it had come.
+    Canceled(Cause),
 }
 
 /// What a [`Policy`](super::Policy) cannot mean.
@@ -143,6 +147,7 @@ impl<E: fmt::Display> fmt::Display for AttemptError<E> {
         match self {
             Self::Failed(error) => fmt::Display::fmt(error, f),
             Self::TimedOut => f.write_str("it took too long"),
+            Self::Canceled(cause) => fmt::Display::fmt(cause, f),
         }
     }
 }
@@ -175,6 +180,7 @@ impl<E: std::error::Error + 'static> std::error::Error for AttemptError<E> {
         match self {
             Self::Failed(error) => Some(error),
             Self::TimedOut => None,
+            Self::Canceled(cause) => Some(&**cause),
         }
     }
 }

@@ -3,19 +3,23 @@
 //! ```text
 //!  parent ─► accepting   done when the soft phase has been noted
 //!         ─► working     done when the hard phase begins; every piece of registered work hangs below it
-//!         ─► grace       there when the soft phase is noted; its end begins the hard phase
 //!  (none) ─► idle        done when stopping has begun and nobody is registered any more
+//!         ─► cleaning    done when somebody has waited for the whole of the cleanup
 //! ```
 //!
+//! Limits are each waiter's own, from the instants that are noted: of the grace, which a callback waits for too, under `idle` and
+//! `working`; of the cleanup, under `idle`.
+//!
 //! The lock is held while an entry is put in or taken out and phases are noted, and for nothing else: contexts are cancelled, and
-//! entries dropped, after. Whoever noted a phase first is who cancels for it.
+//! entries dropped, after. A phase is noted before anything else is done for it, so nobody can hold that
+//! up.
 
 use super::{Late, ShutdownBuilder, ShutdownCause, ShutdownReport, Stopping};
-use crate::patterns::limit::{held, is_cut_short};
+use crate::patterns::limit::{Limit, elsewhere, held, is_unkept};
 use crate::patterns::lock::lock;
-use crate::{AfterFunc, CancelGuard, Cause, Context};
+use crate::{CancelGuard, Cause, Context, Error};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 pub(super) struct Inner {
@@ -27,6 +31,8 @@ pub(super) struct Inner {
     stop_working: CancelGuard,
     idle: Context,
     all_ended: CancelGuard,
+    cleaning: Context,
+    stop_cleaning: CancelGuard,
     state: Mutex<State>,
 }
 
@@ -34,15 +40,11 @@ pub(super) struct Inner {
 struct State {
     entries: BTreeMap<u64, Entry>,
     next_serial: u64,
-    /// Of the soft phase, there with it.
-    cause: Option<Cause>,
-    soft: Option<Instant>,
+    /// When the soft phase began, and why.
+    soft: Option<(Instant, Cause)>,
     hard: Option<Instant>,
     /// Somebody has waited for the whole of it. The clock of an engine that is shut down may stand, and says nothing of that.
     cleanup_over: bool,
-    grace: Option<Grace>,
-    /// How many were made.
-    graces: u64,
     drained: usize,
     canceled: usize,
     panicked: Vec<Arc<str>>,
@@ -53,20 +55,12 @@ struct Entry {
     since: Instant,
 }
 
-struct Grace {
-    /// Which of those there have been.
-    number: u64,
-    /// Armed after the soft phase was noted.
-    end: Option<AfterFunc>,
-    ctx: Context,
-    _guard: CancelGuard,
-}
-
 impl Inner {
     pub(super) fn new(parent: &Context, limits: ShutdownBuilder) -> Self {
         let (accepting, stop_accepting) = parent.with_cancel();
         let (working, stop_working) = parent.with_cancel();
         let (idle, all_ended) = parent.without_cancel().with_cancel();
+        let (cleaning, stop_cleaning) = Context::background().with_cancel();
         Self {
             parent: parent.clone(),
             limits,
@@ -76,6 +70,8 @@ impl Inner {
             stop_working,
             idle,
             all_ended,
+            cleaning,
+            stop_cleaning,
             state: Mutex::default(),
         }
     }
@@ -99,20 +95,22 @@ impl Inner {
         Ok(serial)
     }
 
-    pub(super) fn begin_soft(self: &Arc<Self>, cause: Cause, grace: Duration) -> bool {
-        let Some(nobody) = self.note_soft(&cause, grace) else {
+    pub(super) fn begin_soft(self: &Arc<Self>, cause: Cause) -> bool {
+        let Some(nobody) = self.note_soft(&cause) else {
             return false;
         };
-        self.arm();
+        let grace = self.limits.grace;
         if !nobody && grace.is_zero() {
-            self.begin_hard(ShutdownCause::GraceOver(grace).into());
+            self.end_grace();
+        } else if !nobody && grace < Duration::MAX {
+            end_after(Arc::downgrade(self), self.grace());
         }
         self.tell_soft(cause, nobody);
         true
     }
 
     pub(super) fn stop_now(&self, cause: Cause) -> bool {
-        let soft = self.note_soft(&cause, Duration::MAX);
+        let soft = self.note_soft(&cause);
         let begun = self.begin_hard(cause.clone());
         if let Some(nobody) = soft {
             self.tell_soft(cause, nobody);
@@ -128,182 +126,87 @@ impl Inner {
         self.stop_accepting.cancel_with(cause);
     }
 
-    /// Notes the soft phase together with its grace, so that whoever sees the one finds the other. Answers whether nobody is
-    /// registered; `None`: it was noted before.
-    fn note_soft(&self, cause: &Cause, length: Duration) -> Option<bool> {
-        let mut made = None;
-        loop {
-            {
-                let mut state = lock(&self.state);
-                if state.soft.is_some() {
-                    break None;
-                }
-                let nobody = state.entries.is_empty();
-                let needed = !nobody && !length.is_zero() && length < Duration::MAX;
-                if !needed || made.is_some() {
-                    state.soft = Some(self.parent.now());
-                    state.cause = Some(cause.clone());
-                    state.grace = if needed { made.take() } else { None };
-                    break Some(nobody);
-                }
-            }
-            // Not under the lock: to arm may tell others that their time has come.
-            made = Some(self.grace(length));
+    /// Answers whether nobody is registered; `None`: it was noted before.
+    fn note_soft(&self, cause: &Cause) -> Option<bool> {
+        // Where the parent's end came first, that is the cause.
+        let cause = self.accepting.cause().unwrap_or_else(|| cause.clone());
+        let mut state = lock(&self.state);
+        if state.soft.is_some() {
+            return None;
+        }
+        state.soft = Some((self.parent.now(), cause));
+        Some(state.entries.is_empty())
+    }
+
+    /// What is left of the grace; over too when there is nothing to wait for any more.
+    fn grace(&self) -> Limit {
+        let began = lock(&self.state).soft.as_ref().map(|(began, _)| *began);
+        let (waiting, guard) = Context::merge([&self.idle, &self.working]);
+        guard.disarm();
+        Limit::new(
+            &waiting,
+            self.limits.grace.saturating_sub(self.since(began)),
+        )
+    }
+
+    /// Begins the hard phase where somebody is still there.
+    fn end_grace(&self) {
+        if !lock(&self.state).entries.is_empty() {
+            let over = || ShutdownCause::GraceOver(self.limits.grace).into();
+            self.begin_hard(self.working.cause().unwrap_or_else(over));
         }
     }
 
-    fn grace(&self, length: Duration) -> Grace {
-        let cause = || ShutdownCause::GraceOver(self.limits.grace);
-        let (ctx, guard) = held(&self.parent, |parent| {
-            parent.with_timeout_cause(length, cause())
-        });
-        let number = {
+    /// The work is cancelled when it returns, also where another has noted the phase and is on the way.
+    fn begin_hard(&self, cause: Cause) -> bool {
+        let begins = {
             let mut state = lock(&self.state);
-            state.graces += 1;
-            state.graces
-        };
-        Grace {
-            number,
-            end: None,
-            ctx,
-            _guard: guard,
-        }
-    }
-
-    /// Somebody begins the hard phase when the grace is over, whether anybody waits or not.
-    fn arm(self: &Arc<Self>) {
-        let of = lock(&self.state)
-            .grace
-            .as_ref()
-            .map(|grace| (grace.ctx.clone(), grace.number));
-        let Some((grace, number)) = of else {
-            return;
-        };
-        let inner = Arc::downgrade(self);
-        let end = grace.after_func(move || {
-            if let Some(inner) = inner.upgrade()
-                && !inner.renew_grace()
-            {
-                inner.after_grace();
+            let begins = state.hard.is_none();
+            if begins {
+                state.hard = Some(self.parent.now());
+                state.canceled = state.entries.len();
             }
-        });
-        let late = match &mut lock(&self.state).grace {
-            Some(grace) if grace.number == number => grace.end.replace(end),
-            // Another is in its place, and is armed by who put it there.
-            _ => Some(end),
-        };
-        if let Some(end) = late {
-            end.stop();
-        }
-    }
-
-    /// Where the engine was shut down before the grace was over, has the rest of it kept elsewhere, and answers that it has.
-    pub(super) fn renew_grace(self: &Arc<Self>) -> bool {
-        let is_cut_short = |state: &State| {
-            let grace = state.grace.as_ref();
-            grace.is_some_and(|grace| is_cut_short(&grace.ctx, &self.parent))
-        };
-        let used = {
-            let state = lock(&self.state);
-            if !is_cut_short(&state) {
-                return false;
-            }
-            self.since(state.soft)
-        };
-        let rest = self.grace(self.limits.grace.saturating_sub(used));
-        let other = {
-            let mut state = lock(&self.state);
-            if is_cut_short(&state) {
-                state.grace.replace(rest)
-            } else {
-                Some(rest)
-            }
-        };
-        drop(other);
-        self.arm();
-        true
-    }
-
-    fn after_grace(&self) {
-        // Under the lock: one that was taken out is ended by its guard, and that is no end of the grace.
-        let cause = {
-            let state = lock(&self.state);
-            state.grace.as_ref().and_then(|grace| grace.ctx.cause())
-        };
-        if let Some(cause) = cause {
-            self.begin_hard(cause);
-        }
-    }
-
-    fn grace_ctx(&self) -> Option<Context> {
-        lock(&self.state).grace.as_ref().map(|it| it.ctx.clone())
-    }
-
-    pub(super) fn begin_hard(&self, cause: Cause) -> bool {
-        let grace = {
-            let mut state = lock(&self.state);
-            if state.hard.is_some() {
-                return false;
-            }
-            state.hard = Some(self.parent.now());
-            state.canceled = state.entries.len();
-            state.grace.take()
+            begins
         };
         self.stop_working.cancel_with(cause);
-        drop(grace);
-        true
-    }
-
-    /// Whether what is done when the soft phase is over is to be asked for again: of several who wait, one has had the grace
-    /// renewed, and the others find it so.
-    pub(super) fn soft_goes_on(self: &Arc<Self>) -> bool {
-        if self.idle.is_done() || self.working.is_done() {
-            return false;
-        }
-        self.renew_grace() || self.grace_ctx().is_some_and(|grace| !grace.is_done())
+        begins
     }
 
     /// What is done when stopping has begun. In a hard stop that is `working` first, whose wakers may hold the rest up.
-    pub(super) fn stops(&self) -> (Context, CancelGuard) {
-        Context::merge([&self.accepting, &self.working])
+    pub(super) fn stops(&self) -> Context {
+        let (stops, guard) = Context::merge([&self.accepting, &self.working]);
+        guard.disarm();
+        stops
     }
 
-    /// What is done when the soft phase is over. Notes that it has begun, where the parent's end began it.
-    pub(super) fn soft_ends(self: &Arc<Self>) -> (Context, CancelGuard) {
+    /// Over when the soft phase is. Notes that it has begun, where the parent's end began it.
+    pub(super) fn soft_ends(self: &Arc<Self>) -> Limit {
         let cause = self.accepting.cause().or_else(|| self.working.cause());
         if let Some(cause) = cause {
-            self.begin_soft(cause, self.limits.grace);
+            self.begin_soft(cause);
         }
-        let grace = self.grace_ctx();
-        Context::merge([&self.idle, &self.working].into_iter().chain(&grace))
+        self.grace()
     }
 
-    /// What is done when the hard phase is over; where all work has ended, there is none. The end of the grace that
-    /// `soft_ends` saw may not have come to its callback.
-    pub(super) fn hard_ends(&self) -> (Context, CancelGuard) {
-        if !self.idle.is_done() {
-            match self.working.cause() {
-                Some(cause) => {
-                    self.begin_hard(cause);
-                }
-                None => self.after_grace(),
-            }
-        }
-        held(&self.idle, |idle| idle.with_timeout(self.cleanup_left()))
+    /// Over when the hard phase is, which begins now at the latest; where all work has ended, there is none. The callback that
+    /// waits for the grace may not have come to its end.
+    pub(super) fn hard_ends(&self) -> Limit {
+        self.end_grace();
+        Limit::new(&self.idle, self.cleanup_left())
     }
 
-    /// Whether that is to be asked for again: the engine was shut down before the limit was over.
-    pub(super) fn hard_goes_on(&self, end: &Context) -> bool {
-        if is_cut_short(end, &self.idle) {
-            return true;
-        }
-        if !self.idle.is_done() {
-            lock(&self.state).cleanup_over = true;
-        }
-        false
+    pub(super) fn cleanup(&self, ctx: &Context) -> (Context, CancelGuard) {
+        let ctx = ctx.without_cancel();
+        let left = self.cleanup_left();
+        // The time is the same there, and nobody stops it.
+        let standing = ctx.has_own_timer_thread().then(|| elsewhere(&ctx));
+        let by = standing.iter().chain([&ctx]);
+        by.map(|ctx| held(ctx, |ctx| ctx.with_timeout(left)))
+            .find(|(cleanup, _)| !is_unkept(cleanup))
+            .unwrap_or_else(|| Context::merge([&ctx, &self.cleaning]))
     }
 
-    pub(super) fn cleanup_left(&self) -> Duration {
+    fn cleanup_left(&self) -> Duration {
         let began = {
             let state = lock(&self.state);
             if state.cleanup_over {
@@ -311,11 +214,7 @@ impl Inner {
             }
             state.hard
         };
-        let used = self.since(began);
-        match self.limits.cleanup {
-            Duration::MAX => Duration::MAX,
-            limit => limit.saturating_sub(used),
-        }
+        self.limits.cleanup.saturating_sub(self.since(began))
     }
 
     fn since(&self, began: Option<Instant>) -> Duration {
@@ -329,27 +228,33 @@ impl Inner {
         lock(&self.state).registered(now)
     }
 
+    /// How it went, for who has waited for the whole of it.
     pub(super) fn report(&self) -> ShutdownReport {
         let now = self.parent.now();
-        let cause = self.accepting.cause();
-        let state = lock(&self.state);
-        let cause = cause.or_else(|| state.cause.clone());
-        let late = state.registered(now);
-        ShutdownReport {
-            cause: cause.unwrap_or_else(|| ShutdownCause::Requested.into()),
-            drained: state.drained,
-            canceled: state.canceled,
-            panicked: state.panicked.clone(),
-            late,
-            took: state
-                .soft
-                .map_or(Duration::ZERO, |began| now.saturating_duration_since(began)),
+        let report = {
+            let mut state = lock(&self.state);
+            let soft = state.soft.clone();
+            let (began, cause) = soft.unwrap_or_else(|| (now, ShutdownCause::Requested.into()));
+            let late = state.registered(now);
+            state.cleanup_over |= !late.is_empty();
+            ShutdownReport {
+                cause,
+                drained: state.drained,
+                canceled: state.canceled,
+                panicked: state.panicked.clone(),
+                late,
+                took: now.saturating_duration_since(began),
+            }
+        };
+        if !report.late.is_empty() {
+            self.stop_cleaning.cancel_with(Error::DeadlineExceeded);
         }
+        report
     }
 
     pub(super) fn leave(&self, serial: u64, name: &Arc<str>) {
         let panicked = std::thread::panicking();
-        let grace = {
+        {
             let mut state = lock(&self.state);
             state.entries.remove(&serial);
             if state.soft.is_none() {
@@ -364,11 +269,21 @@ impl Inner {
             if !state.entries.is_empty() {
                 return;
             }
-            state.grace.take()
-        };
+        }
         self.all_ended.cancel();
-        drop(grace);
     }
+}
+
+/// Has the grace ended whether anybody waits for it or not, as long as the shutdown is there.
+fn end_after(inner: Weak<Inner>, mut grace: Limit) {
+    let end = grace.end().clone();
+    end.after_func(move || {
+        if grace.goes_on() {
+            end_after(inner, grace);
+        } else if let Some(inner) = inner.upgrade() {
+            inner.end_grace();
+        }
+    });
 }
 
 impl State {
@@ -378,14 +293,5 @@ impl State {
             age: now.saturating_duration_since(entry.since),
         };
         self.entries.values().map(late).collect()
-    }
-}
-
-/// Its callback is kept from running, before its guard ends the context that runs it.
-impl Drop for Grace {
-    fn drop(&mut self) {
-        if let Some(end) = &self.end {
-            end.stop();
-        }
     }
 }

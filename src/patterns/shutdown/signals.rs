@@ -1,16 +1,24 @@
-//! SIGINT and SIGTERM begin the phases of a shutdown: by signal-hook, on a thread that does nothing else.
+//! SIGINT and SIGTERM begin the phases of a shutdown: by signal-hook.
+//!
+//! Threads take turns at waiting for a signal, and each sees to the one it gets: whoever is told of a phase may block the thread
+//! that tells, and the next signal gets through to another.
 
 use super::{Shutdown, ShutdownCause};
+use crate::patterns::lock::lock;
+use crate::sync::spawn;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::emulate_default_handler;
 use std::fmt;
 use std::io;
-use std::thread;
+use std::sync::{Arc, Mutex};
+
+/// One for each phase, and the one that ends the process.
+const SIGNALS: usize = 3;
 
 /// Keeps SIGINT and SIGTERM for a [`Shutdown`]. From [`Shutdown::on_signals`].
 ///
-/// Dropping it ends its thread and leaves the signals without effect: what they did before is not put back.
+/// Dropping it ends its threads and leaves the signals without effect: what they did before is not put back.
 #[must_use = "dropping it leaves the signals without effect; keep it as long as the program runs"]
 pub struct SignalWatch {
     handle: Handle,
@@ -20,12 +28,13 @@ impl Shutdown {
     /// From now on the first SIGINT (Ctrl-C) or SIGTERM begins the soft phase, the second the hard one, each with
     /// [`ShutdownCause::Signal`] as cause; the third does what it does by itself, and ends the process.
     ///
-    /// A signal that finds a phase begun by other means counts for the next. Feature `signals`. Starts a thread, for
-    /// which it may block; the handlers themselves are signal-hook's, and take no lock.
+    /// A signal that finds a phase begun by other means counts for the next. Each is seen to on a thread of its own, so none waits
+    /// for those whom the one before has told. Feature `signals`. Starts these three threads, for which it may block; the
+    /// handlers themselves are signal-hook's, and take no lock.
     ///
     /// # Errors
     ///
-    /// A handler cannot be installed, or the thread cannot be started.
+    /// A thread cannot be started, and the signals do what they did; or a handler cannot be installed.
     ///
     /// ```standalone_crate
     /// use ripcord::{Context, Shutdown, ShutdownCause};
@@ -40,22 +49,33 @@ impl Shutdown {
     /// # }
     /// ```
     pub fn on_signals(&self) -> io::Result<SignalWatch> {
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
-        let handle = signals.handle();
-        let shutdown = self.clone();
-        let watch = move || {
-            for signal in signals.forever() {
-                let cause = ShutdownCause::Signal(signal);
-                if !shutdown.stop_with(cause) && !shutdown.stop_now_with(cause) {
-                    // It returns only where there is no such default.
-                    let _ = emulate_default_handler(signal);
-                }
-            }
+        // Without a handler yet: one that is installed leaves its signal without effect, also where it is taken back.
+        let signals = Signals::new([0; 0])?;
+        let watch = SignalWatch {
+            handle: signals.handle(),
         };
-        thread::Builder::new()
-            .name("ripcord-signals".to_owned())
-            .spawn(watch)?;
-        Ok(SignalWatch { handle })
+        let signals = Arc::new(Mutex::new(signals));
+        for _ in 0..SIGNALS {
+            let (signals, shutdown) = (Arc::clone(&signals), self.clone());
+            spawn("ripcord-signals", move || {
+                let next = lock(&signals).forever().next();
+                if let Some(signal) = next {
+                    shutdown.on_signal(signal);
+                }
+            })?;
+        }
+        for signal in [SIGINT, SIGTERM] {
+            watch.handle.add_signal(signal)?;
+        }
+        Ok(watch)
+    }
+
+    fn on_signal(&self, signal: i32) {
+        let cause = ShutdownCause::Signal(signal);
+        if !self.stop_with(cause) && !self.stop_now_with(cause) {
+            // It returns only where there is no such default.
+            let _ = emulate_default_handler(signal);
+        }
     }
 }
 
