@@ -164,6 +164,24 @@ fn the_parents_end_is_a_stop() {
 }
 
 #[test]
+fn what_the_parents_end_cancelled_is_reported_though_nobody_waited_by_then() {
+    let (parent, guard) = Context::background().with_cancel();
+    let shutdown = Shutdown::builder().cleanup(MINUTE).build(&parent);
+    let (_obeys, obedient) = shutdown.register("upload").unwrap();
+    let (_panics, panicking) = shutdown.register("parser").unwrap();
+    guard.cancel();
+    drop(obedient);
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        let _work = panicking;
+        panic!("in the work");
+    }));
+    assert!(panic.is_err());
+    let report = shutdown.wait();
+    assert_eq!((report.drained, report.canceled), (0, 2));
+    assert_eq!(report.panicked, ["parser".into()]);
+}
+
+#[test]
 fn work_under_a_context_of_its_own_ends_with_either() {
     static USER: Key<&str> = Key::new("user");
 
