@@ -395,6 +395,28 @@ fn who_waits_sees_the_end_of_the_grace_while_the_stop_still_tells_others() {
     assert_eq!(report.canceled, 1);
 }
 
+/// Whoever of them begins the hard phase: the others do not overtake it.
+#[test]
+fn who_is_reported_late_has_been_cancelled() {
+    for _ in 0..2_000 {
+        let (root, clock) = super::stopped_time();
+        let shutdown = Shutdown::builder()
+            .grace(MINUTE)
+            .cleanup(Duration::ZERO)
+            .build(&root);
+        let (ctx, _work) = shutdown.register("stuck").unwrap();
+        shutdown.stop();
+        thread::scope(|scope| {
+            let wait = || (shutdown.wait().late.len(), ctx.is_done());
+            let waits = [(); 3].map(|()| scope.spawn(wait));
+            clock.advance(MINUTE);
+            for wait in waits {
+                assert_eq!(wait.join().unwrap(), (1, true));
+            }
+        });
+    }
+}
+
 #[test]
 fn the_grace_and_the_cleanup_last_though_the_engine_is_stopped() {
     for (before, hard) in [(true, false), (false, false), (true, true), (false, true)] {

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The lock is held while an entry is put in or taken out and phases are noted, and for nothing else: contexts are cancelled, and
-//! entries dropped, after. Whoever noted a phase first is who cancels for it.
+//! entries dropped, after. Whoever noted a phase first is who cancels for it; who finds the hard one noted cancels too.
 
 use super::{Late, ShutdownBuilder, ShutdownCause, ShutdownReport, Stopping};
 use crate::patterns::limit::{held, is_cut_short};
@@ -38,6 +38,8 @@ struct State {
     cause: Option<Cause>,
     soft: Option<Instant>,
     hard: Option<Instant>,
+    /// Of the hard phase, there with it.
+    hard_cause: Option<Cause>,
     /// Somebody has waited for the whole of it. The clock of an engine that is shut down may stand, and says nothing of that.
     cleanup_over: bool,
     grace: Option<Grace>,
@@ -228,7 +230,8 @@ impl Inner {
         // Under the lock: one that was taken out is ended by its guard, and that is no end of the grace.
         let cause = {
             let state = lock(&self.state);
-            state.grace.as_ref().and_then(|grace| grace.ctx.cause())
+            let noted = state.hard_cause.clone();
+            noted.or_else(|| state.grace.as_ref()?.ctx.cause())
         };
         if let Some(cause) = cause {
             self.begin_hard(cause);
@@ -240,18 +243,22 @@ impl Inner {
     }
 
     pub(super) fn begin_hard(&self, cause: Cause) -> bool {
-        let grace = {
+        let (begun, cause, grace) = {
             let mut state = lock(&self.state);
-            if state.hard.is_some() {
-                return false;
+            match &state.hard_cause {
+                Some(noted) => (false, noted.clone(), None),
+                None => {
+                    state.hard = Some(self.parent.now());
+                    state.hard_cause = Some(cause.clone());
+                    state.canceled = state.entries.len();
+                    (true, cause, state.grace.take())
+                }
             }
-            state.hard = Some(self.parent.now());
-            state.canceled = state.entries.len();
-            state.grace.take()
         };
+        // Who noted it may not have come to this, and whoever is here goes by it.
         self.stop_working.cancel_with(cause);
         drop(grace);
-        true
+        begun
     }
 
     /// Whether what is done when the soft phase is over is to be asked for again: of several who wait, one has had the grace
