@@ -52,7 +52,7 @@ pub enum RetryError<E> {
 pub enum AttemptError<E> {
     /// It gave back this error.
     Failed(E),
-    /// It had not ended when its time was over, or its caller's, and was dropped.
+    /// It had not ended when its time was over, or its caller's, or the engine was shut down that kept its time; and was dropped.
     TimedOut,
 }
 
