@@ -38,7 +38,8 @@ use std::{io, mem, thread};
 /// succeeded, or the caller's context is done.
 ///
 /// Blocks until one has succeeded, all have failed, or the context is done; those that lost are told and not waited for. `delay`
-/// counts on the clock of the context's engine. Starts a thread an attempt; allocates. A panic in `work` is a failed attempt.
+/// counts on the clock of the context's engine: one that is driven or manual somebody else has to turn or move. Starts a thread an
+/// attempt; allocates. A panic in `work` is a failed attempt.
 ///
 /// # Errors
 ///

@@ -356,9 +356,11 @@ impl Inner {
 
     pub(super) fn leave(&self, serial: u64, name: &Arc<str>) {
         // The parent's end began both phases, and nobody may have noted them yet: this is part of how they went.
-        let noted = lock(&self.state).hard.is_some();
-        if !noted && let Some(cause) = self.working.cause() {
-            self.stop_now(cause);
+        if let Some(cause) = self.working.cause() {
+            let noted = lock(&self.state).hard.is_some();
+            if !noted {
+                self.stop_now(cause);
+            }
         }
         let panicked = std::thread::panicking();
         let grace = {
