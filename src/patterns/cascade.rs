@@ -20,7 +20,7 @@
 
 use crate::patterns::limit::{held, is_cut_short};
 use crate::patterns::panicked::message;
-use crate::sync::spawn;
+use crate::sync::{contain, spawn};
 use crate::{CancelGuard, Cause, Context};
 use crossbeam_channel::{Receiver, bounded};
 use std::any::Any;
@@ -198,6 +198,7 @@ impl Cascade {
                 }
                 running.finish(ctx.now().saturating_duration_since(began))
             } else {
+                contain(|| drop(stage.work));
                 Stage::skipped(stage.name)
             };
             goes_on = goes_on && go_on(&stage.outcome);
