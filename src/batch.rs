@@ -9,8 +9,7 @@ use crate::origin;
 use crate::raw::batch::Untouched;
 use crate::raw::handle::Handle;
 use crate::raw::values::LetGo;
-use crate::sync::{AtomicUsize, Ordering};
-use std::any::Any;
+use crate::sync::{AtomicUsize, Ordering, contain};
 use std::fmt;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -128,9 +127,23 @@ impl Batch {
             results
         });
         results.sort_unstable_by_key(|&(index, _)| index);
-        let results: Result<_, Box<dyn Any + Send>> =
-            results.into_iter().map(|(_, result)| result).collect();
-        results.unwrap_or_else(|panic| resume_unwind(panic))
+        let mut given = Vec::with_capacity(results.len());
+        let mut first = None;
+        for (_, result) in results {
+            match result {
+                Ok(result) => given.push(result),
+                Err(panic) if first.is_none() => first = Some(panic),
+                // Not raised, so its drop is here, and that is not ours.
+                Err(later) => {
+                    contain(|| drop(later));
+                }
+            }
+        }
+        if let Some(panic) = first {
+            contain(|| drop(given));
+            resume_unwind(panic);
+        }
+        given
     }
 }
 

@@ -286,7 +286,10 @@ impl Under<'_> {
     /// of the error. That is done by a statement held open through the transaction, which is why a function or a collation
     /// cannot be defined anew meanwhile.
     ///
-    /// `f` must not end the transaction by itself; savepoints it may use.
+    /// `f` must not end the transaction by itself; savepoints it may use. Nor may it go on after an error with which SQLite has ended it,
+    /// that of an `OR ROLLBACK` or of a full disk say ([`is_autocommit`][autocommit] tells): what it did then would be done for good.
+    ///
+    /// [autocommit]: https://docs.rs/rusqlite/0.43/rusqlite/struct.Connection.html#method.is_autocommit
     ///
     /// # Errors
     ///

@@ -9,7 +9,8 @@
 use crate::Context;
 use crate::sync::{AtomicUsize, Ordering};
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 mod outcome;
@@ -72,6 +73,8 @@ pub struct Permit<'a> {
     ctx: &'a Context,
     admitted: Admitted,
     settled: bool,
+    /// Whether it is dropped by a panic of the call's own; where nobody says so, by any.
+    panicked: Option<bool>,
 }
 
 #[derive(Clone, Copy)]
@@ -173,8 +176,19 @@ impl CircuitBreaker {
         operation: impl Future<Output = Result<T, E>>,
     ) -> Result<T, BreakerError<E>> {
         ctx.check().map_err(BreakerError::Ended)?;
-        let permit = self.acquire(ctx).map_err(BreakerError::Open)?;
-        match ctx.run(operation).await {
+        let mut permit = self.acquire(ctx).map_err(BreakerError::Open)?;
+        let ended = {
+            let mut operation = pin!(operation);
+            permit.panicked = Some(false);
+            let polled = poll_fn(|task| {
+                permit.panicked = Some(true);
+                let polled = operation.as_mut().poll(task);
+                permit.panicked = Some(false);
+                polled
+            });
+            ctx.run(polled).await
+        };
+        match ended {
             Ok(result) => permit.judge(result),
             Err(error) => {
                 permit.release();
@@ -224,6 +238,7 @@ impl CircuitBreaker {
             ctx,
             admitted,
             settled: false,
+            panicked: None,
         })
     }
 
@@ -354,7 +369,7 @@ impl Drop for Permit<'_> {
         if self.settled {
             return;
         }
-        if std::thread::panicking() {
+        if self.panicked.unwrap_or_else(std::thread::panicking) {
             self.breaker.failed(self.admitted, self.ctx);
         } else {
             self.breaker.left(self.admitted, self.ctx);

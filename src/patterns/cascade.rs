@@ -20,7 +20,7 @@
 
 use crate::patterns::limit::{Limit, held};
 use crate::patterns::panicked::message;
-use crate::sync::spawn;
+use crate::sync::{contain, spawn};
 use crate::{CancelGuard, Cause, Context};
 use crossbeam_channel::{Receiver, bounded};
 use std::any::Any;
@@ -190,6 +190,7 @@ impl Cascade {
                 running.time.wait();
                 running.finish(ctx.now().saturating_duration_since(began))
             } else {
+                contain(|| drop(stage.work));
                 Stage::skipped(stage.name)
             };
             goes_on = goes_on && go_on(&stage.outcome);

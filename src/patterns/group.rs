@@ -55,6 +55,9 @@ pub struct Group {
     slots: Option<(Sender<()>, Receiver<()>)>,
 }
 
+/// Of a whole system: `PID_MAX_LIMIT` of Linux. Places for more would never be taken.
+const MOST_THREADS: usize = 1 << 22;
+
 struct Outcome {
     first: OnceLock<GroupError>,
     ctx: Context,
@@ -68,7 +71,7 @@ impl Group {
     }
 
     /// A group that runs at most so many threads at a time; the next [`spawn`](Self::spawn) waits for one to end. Futures are not
-    /// counted.
+    /// counted. Allocates a place for each; more than 2^22, the most that Linux has, are no limit.
     ///
     /// # Errors
     ///
@@ -83,7 +86,8 @@ impl Group {
         if threads == 0 {
             return Err(SpawnError::NoThreads);
         }
-        Ok(Self::with_slots(parent, Some(channel::bounded(threads))))
+        let slots = (threads <= MOST_THREADS).then(|| channel::bounded(threads));
+        Ok(Self::with_slots(parent, slots))
     }
 
     fn with_slots(parent: &Context, slots: Option<(Sender<()>, Receiver<()>)>) -> Self {

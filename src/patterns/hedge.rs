@@ -25,19 +25,21 @@ use crate::error::Error;
 use crate::patterns::channel::{self, RecvError};
 use crate::patterns::limit::Limit;
 use crate::patterns::panicked::{Panicked, catch};
+use crate::sync::contain;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
-use std::{io, thread};
+use std::{io, mem, thread};
 
 /// Runs up to `attempts` of `work`, each on a thread of its own and given its index and a context, which is done when another has
 /// succeeded, or the caller's context is done.
 ///
 /// Blocks until one has succeeded, all have failed, or the context is done; those that lost are told and not waited for. `delay`
-/// counts on the clock of the context's engine. Starts a thread an attempt; allocates. A panic in `work` is a failed attempt.
+/// counts on the clock of the context's engine: one that is driven or manual somebody else has to turn or move. Starts a thread an
+/// attempt; allocates. A panic in `work` is a failed attempt.
 ///
 /// # Errors
 ///
@@ -54,7 +56,8 @@ where
 {
     let mut failed = Failed::of(attempts)?;
     let (running, _guard) = ctx.with_cancel();
-    let (answers, results) = channel::unbounded();
+    let (answers, queue) = channel::unbounded();
+    let results = Results(Some(queue));
     let work = Arc::new(work);
     for index in 0..attempts {
         if let Some(error) = ctx.err() {
@@ -101,7 +104,7 @@ fn wait_for_rest<T, E>(
     ctx: &Context,
     attempts: usize,
     mut failed: Failed<E>,
-    results: &channel::Receiver<Result<T, AttemptError<E>>>,
+    results: &Results<T, E>,
 ) -> Result<T, HedgeError<E>> {
     while failed.count() < attempts {
         match results.recv(ctx) {
@@ -111,7 +114,31 @@ fn wait_for_rest<T, E>(
             Err(_) => break,
         }
     }
-    Err(HedgeError::Failed(failed.errors))
+    Err(failed.all())
+}
+
+/// What the attempts gave. What nobody takes is a loser's: the answer is there, whatever the drop of that does.
+struct Results<T, E>(Option<channel::Receiver<Result<T, AttemptError<E>>>>);
+
+impl<T, E> Results<T, E> {
+    fn recv(&self, ctx: &Context) -> Result<Result<T, AttemptError<E>>, RecvError> {
+        self.0
+            .as_ref()
+            .map_or(Err(RecvError::Disconnected), |queue| queue.recv(ctx))
+    }
+}
+
+impl<T, E> Drop for Results<T, E> {
+    fn drop(&mut self) {
+        let Some(queue) = self.0.take() else {
+            return;
+        };
+        for lost in queue.drain() {
+            contain(|| drop(lost));
+        }
+        // With what has come since.
+        contain(|| drop(queue));
+    }
 }
 
 /// As [`blocking`], of futures, on any runtime: all attempts are polled by the task that awaits this one, and those that lost are
@@ -198,11 +225,11 @@ where
         let raced = ctx.run(racing).await;
         for lost in running {
             // The answer is there, whatever the drop of a loser does.
-            let _ = catch(|| drop(lost));
+            contain(|| drop(lost));
         }
         match raced {
             Ok(Some(value)) => Ok(value),
-            Ok(None) => Err(HedgeError::Failed(failed.errors)),
+            Ok(None) => Err(failed.all()),
             Err(error) => Err(failed.ended(error)),
         }
     }
@@ -261,10 +288,23 @@ impl<E> Failed<E> {
         self.errors.push(error);
     }
 
-    fn ended(self, error: Error) -> HedgeError<E> {
+    fn all(mut self) -> HedgeError<E> {
+        HedgeError::Failed(mem::take(&mut self.errors))
+    }
+
+    fn ended(mut self, error: Error) -> HedgeError<E> {
         HedgeError::Done {
             error,
-            failed: self.errors,
+            failed: mem::take(&mut self.errors),
+        }
+    }
+}
+
+/// Not given back: there is an answer, whatever the drop of a failure does.
+impl<E> Drop for Failed<E> {
+    fn drop(&mut self) {
+        for error in self.errors.drain(..) {
+            contain(|| drop(error));
         }
     }
 }

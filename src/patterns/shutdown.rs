@@ -86,7 +86,7 @@ pub struct Work {
 
 impl ShutdownBuilder {
     /// How long work may go on by itself once stopping has begun; 30 s by default. Zero: the hard phase begins with the soft
-    /// one. More than 292 years: it begins when it is asked for.
+    /// one, if there is work. More than 292 years: it begins when it is asked for.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -123,8 +123,9 @@ impl Shutdown {
         &self.inner.accepting
     }
 
-    /// Done when the hard phase begins. Work that is registered has a child of it; this is for what nobody waits for.
-    /// Wait-free.
+    /// Done when the hard phase begins. Work that is registered has a child of it; this is for what nobody waits for, and where all
+    /// work has ended in the soft phase, or there was none, that goes on until [`stop_now`](Self::stop_now) or the drop of
+    /// the shutdown: no hard phase begins by itself. Wait-free.
     #[must_use]
     pub fn working(&self) -> &Context {
         &self.inner.working

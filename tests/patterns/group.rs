@@ -304,3 +304,10 @@ fn the_drop_of_a_later_failure_is_not_the_panic_of_who_polls_it() {
     assert!(polled.is_ok(), "the poll panicked");
     assert_eq!(group.join().unwrap_err().to_string(), "first");
 }
+
+#[test]
+fn a_limit_beyond_all_threads_there_can_be_is_none() {
+    let group = Group::with_limit(&Context::background(), u32::MAX as usize).unwrap();
+    group.spawn(|_| Ok::<_, Error>(())).unwrap();
+    group.join().unwrap();
+}

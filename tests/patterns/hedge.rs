@@ -260,6 +260,36 @@ fn a_loser_that_panics_in_its_drop_does_not_take_the_answer_away() {
 }
 
 #[test]
+fn a_failure_that_panics_in_its_drop_does_not_take_the_answer_away() {
+    let ctx = Context::background();
+    let answer = |index| if index == 0 { Err(Bomb) } else { Ok(7) };
+    let awaited = catch_unwind(AssertUnwindSafe(|| {
+        let work = |index, _| async move { answer(index) };
+        matches!(block_on(hedge::run(&ctx, 2, SECOND, work)), Ok(7))
+    }));
+    assert!(awaited.is_ok_and(|answered| answered), "awaited");
+    let blocked = catch_unwind(AssertUnwindSafe(|| {
+        matches!(
+            hedge::blocking(&ctx, 2, Duration::MAX, move |index, _| answer(index)),
+            Ok(7)
+        )
+    }));
+    assert!(blocked.is_ok_and(|answered| answered), "blocked");
+}
+
+/// The losers have answered too by the time that the first answer is looked at.
+#[test]
+fn a_loser_whose_answer_panics_in_its_drop_does_not_take_the_first_away() {
+    let answered = catch_unwind(|| {
+        let answer = hedge::blocking(&Context::background(), 64, Duration::ZERO, |_, _| {
+            Ok::<_, Error>(Bomb)
+        });
+        std::mem::forget(answer);
+    });
+    assert!(answered.is_ok());
+}
+
+#[test]
 fn futures_wait_for_their_delay_on_an_engine_that_is_shut_down() {
     let (engine, _clock) = Engine::builder().manual_clock().unwrap();
     let ctx = engine.background();

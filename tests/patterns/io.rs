@@ -274,6 +274,25 @@ mod replace {
         assert_eq!(mode(&target), 0o640);
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn who_could_not_read_the_old_file_cannot_read_the_new_one_while_it_is_written() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("secret");
+        fs::write(&target, "old").unwrap();
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o600)).unwrap();
+        io::replace(&Context::background(), &target, |file| {
+            file.write_all(b"new")?;
+            for entry in fs::read_dir(directory.path())? {
+                let mode = entry?.metadata()?.permissions().mode();
+                assert_eq!(mode & 0o077, 0, "{mode:o}");
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+
     #[test]
     fn a_directory_that_is_not_there_is_an_error() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,9 +1,12 @@
 use ripcord::{
     BreakerConfigError, BreakerError, CircuitBreaker, CircuitState, Context, Error, ManualClock,
 };
+use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context as Task, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -260,4 +263,27 @@ async fn a_future_that_is_dropped_counts_for_nothing() {
         assert!(is_open(succeed(&breaker, &ctx)));
     }
     assert_eq!(breaker.run(&ctx, async { Ok::<_, &str>(1) }).await, Ok(1));
+}
+
+#[test]
+fn a_panic_beside_a_call_is_not_the_calls() {
+    let ctx = Context::background();
+    let breaker = CircuitBreaker::new(1, COOL_DOWN).unwrap();
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        let mut call = pin!(breaker.run(&ctx, pending::<Result<(), &str>>()));
+        let mut task = Task::from_waker(Waker::noop());
+        assert!(call.as_mut().poll(&mut task).is_pending());
+        panic!("in who awaits it");
+    }));
+    assert!(panic.is_err());
+    assert_eq!(breaker.state(&ctx), CircuitState::Closed { failures: 0 });
+
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        let work = poll_fn(|_| -> Poll<Result<(), &str>> { panic!("in the call") });
+        let mut call = pin!(breaker.run(&ctx, work));
+        let mut task = Task::from_waker(Waker::noop());
+        let _ = call.as_mut().poll(&mut task);
+    }));
+    assert!(panic.is_err());
+    assert!(matches!(breaker.state(&ctx), CircuitState::Open(_)));
 }

@@ -226,3 +226,25 @@ async fn futures_are_stages_too_in_a_task() {
     assert_eq!(report.to_string(), OF_FUTURES);
     assert!(dropped.load(Ordering::Relaxed));
 }
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a drop panics");
+    }
+}
+
+#[test]
+fn what_a_stage_without_a_turn_panics_with_in_its_drop_does_not_take_the_report_away() {
+    let bomb = Bomb;
+    let report = Cascade::new()
+        .stage("fails", MINUTE, |_| Err(io::Error::other("no")))
+        .stage("skipped", MINUTE, move |_| {
+            let _bomb = &bomb;
+            Ok::<_, Error>(())
+        })
+        .try_run(&Context::background());
+    assert!(matches!(report.stages[1].outcome, Outcome::Skipped));
+}

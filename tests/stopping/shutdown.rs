@@ -164,6 +164,24 @@ fn the_parents_end_is_a_stop() {
 }
 
 #[test]
+fn what_the_parents_end_cancelled_is_reported_though_nobody_waited_by_then() {
+    let (parent, guard) = Context::background().with_cancel();
+    let shutdown = Shutdown::builder().cleanup(MINUTE).build(&parent);
+    let (_obeys, obedient) = shutdown.register("upload").unwrap();
+    let (_panics, panicking) = shutdown.register("parser").unwrap();
+    guard.cancel();
+    drop(obedient);
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        let _work = panicking;
+        panic!("in the work");
+    }));
+    assert!(panic.is_err());
+    let report = shutdown.wait();
+    assert_eq!((report.drained, report.canceled), (0, 2));
+    assert_eq!(report.panicked, ["parser".into()]);
+}
+
+#[test]
 fn work_under_a_context_of_its_own_ends_with_either() {
     static USER: Key<&str> = Key::new("user");
 
@@ -375,6 +393,28 @@ fn who_waits_sees_the_end_of_the_grace_while_the_stop_still_tells_others() {
     let report = reported.recv().expect("the grace is over");
     assert_eq!(late(&report), ["stuck"]);
     assert_eq!(report.canceled, 1);
+}
+
+/// Whoever of them begins the hard phase: the others do not overtake it.
+#[test]
+fn who_is_reported_late_has_been_cancelled() {
+    for _ in 0..2_000 {
+        let (root, clock) = super::stopped_time();
+        let shutdown = Shutdown::builder()
+            .grace(MINUTE)
+            .cleanup(Duration::ZERO)
+            .build(&root);
+        let (ctx, _work) = shutdown.register("stuck").unwrap();
+        shutdown.stop();
+        thread::scope(|scope| {
+            let wait = || (shutdown.wait().late.len(), ctx.is_done());
+            let waits = [(); 3].map(|()| scope.spawn(wait));
+            clock.advance(MINUTE);
+            for wait in waits {
+                assert_eq!(wait.join().unwrap(), (1, true));
+            }
+        });
+    }
 }
 
 #[test]

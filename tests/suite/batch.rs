@@ -327,3 +327,25 @@ fn its_values_go_before_its_contexts() {
     assert_eq!(witnessed.recv(), Ok(3));
     assert_eq!(parent.child_count(), 0);
 }
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a drop panics");
+    }
+}
+
+#[test]
+fn of_several_panics_it_is_the_first_whatever_the_drop_of_the_others_does() {
+    let batch = Context::background().batch(2);
+    let work = |index, _: &Context| -> Result<(), Error> {
+        match index {
+            0 => panic!("the first"),
+            _ => std::panic::panic_any(Bomb),
+        }
+    };
+    let panic = std::panic::catch_unwind(|| batch.process(work)).unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"the first"));
+}

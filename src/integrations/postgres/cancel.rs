@@ -106,7 +106,8 @@ fn is_hit<R>(outcome: &Result<R, tokio_postgres::Error>) -> bool {
 /// A request whose hit was seen is not used up by that: the server sends the signal twice, to the process and to its group
 /// (`signal_child` in postmaster.c). The two are as far apart as the load makes them, of which the time until the first is a measure.
 async fn settle(client: &Client, within: bool, asked: Instant, requests: u32, mut seen: bool) {
-    loop {
+    // After as many hits there is none under way, whatever looks like one.
+    for _ in 0..requests.saturating_mul(2) {
         let wait = if seen && requests == 1 {
             (asked.elapsed() * 4).clamp(SOON, LATE)
         } else {
@@ -115,15 +116,24 @@ async fn settle(client: &Client, within: bool, asked: Instant, requests: u32, mu
         // First, for in a transaction that has failed nothing waits.
         let mut hit = within && is_hit(&client.batch_execute("ROLLBACK").await);
         // What fails for another reason is a connection that is closed, or a transaction of the caller's that has failed.
-        hit = hit || {
-            let bait = format!("SELECT pg_sleep({})", wait.as_secs_f64());
-            is_hit(&client.batch_execute(&bait).await)
-        };
+        hit = hit || { is_hit(&client.batch_execute(&bait(wait)).await) };
         if !hit {
             return;
         }
         seen = true;
     }
+}
+
+/// A sleep without the session's `statement_timeout`, whose end of it could not be told from a hit. In one message, and so in one
+/// transaction, at the end of which that is as before; in one of the caller's it is put back by the last part, or with the abort by a hit.
+fn bait(wait: Duration) -> String {
+    format!(
+        "SELECT set_config('ripcord.timeout', current_setting('statement_timeout'), true), \
+                set_config('statement_timeout', '0', true); \
+         SELECT pg_sleep({}); \
+         SELECT set_config('statement_timeout', current_setting('ripcord.timeout'), true)",
+        wait.as_secs_f64()
+    )
 }
 
 /// What `one` gives, if it is not later than `other`.

@@ -1,6 +1,6 @@
 //! Headers to what they say. Everything here was written by a stranger.
 
-use super::baggage::{BAGGAGE_HEADER, Baggage};
+use super::baggage::{BAGGAGE_HEADER, Baggage, too_many};
 use super::builder::{Config, Format, OnInvalid};
 use super::error::ExtractError;
 use super::json::{Metadata, TraceIds, X_CONTEXT_BAGGAGE, X_TRACE_CONTEXT, parse_baggage};
@@ -48,9 +48,16 @@ impl<'a> Reader<'a> {
         let json = self.unless_ignored(self.json_baggage())?;
         for member in json.members().iter().chain(metadata.baggage.members()) {
             // Who sends it in several ways sends it once: it would be one more at each service on the way.
-            if read.baggage.get(member.name()).is_none() {
-                read.baggage.push(member.clone());
+            if read.baggage.get(member.name()).is_some() {
+                continue;
             }
+            // Each header has been within it, and this is all of them.
+            let limit = self.config.baggage_members;
+            if read.baggage.members().len() >= limit {
+                self.unless_ignored(Err::<(), _>(too_many(limit)))?;
+                break;
+            }
+            read.baggage.push(member.clone());
         }
         Ok(read)
     }

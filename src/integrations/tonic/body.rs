@@ -86,7 +86,11 @@ where
                 Says::Error => Err(status.into()),
             }));
         }
-        let frame = ready!(inner.poll_frame(cx));
+        let poll = || inner.poll_frame(cx);
+        let frame = ready!(match this.hold {
+            Some(hold) => hold.while_polling(poll),
+            None => poll(),
+        });
         let goes_on = matches!(&frame, Some(Ok(frame)) if !frame.is_trailers());
         if !goes_on
             || this

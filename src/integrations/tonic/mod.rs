@@ -193,6 +193,18 @@ impl fmt::Display for CallDropped {
 
 impl std::error::Error for CallDropped {}
 
+/// The [cause](Context::cause) of a call's context whose handler, or stream of replies, panicked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallPanicked;
+
+impl fmt::Display for CallPanicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the call's handler panicked")
+    }
+}
+
+impl std::error::Error for CallPanicked {}
+
 /// What gRPC has a place for.
 fn default_propagator() -> Propagator {
     let formats = [Format::TraceContext, Format::Baggage, Format::GrpcTimeout];
@@ -249,6 +261,8 @@ fn is_late(ctx: &Context) -> bool {
 struct Hold {
     ctx: Context,
     guard: Option<CancelGuard>,
+    /// For good, where what was polled panicked.
+    polling: bool,
 }
 
 impl Hold {
@@ -256,7 +270,16 @@ impl Hold {
         Self {
             ctx: ctx.clone(),
             guard: Some(guard),
+            polling: false,
         }
+    }
+
+    /// Calls what may panic, and is then what ended the call, whoever drops it after.
+    fn while_polling<T>(&mut self, poll: impl FnOnce() -> T) -> T {
+        self.polling = true;
+        let polled = poll();
+        self.polling = false;
+        polled
     }
 
     fn end(&mut self) {
@@ -275,6 +298,10 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.give_up(|guard| guard.cancel_with(CallDropped));
+        let panicked = self.polling;
+        self.give_up(|guard| match panicked {
+            true => guard.cancel_with(CallPanicked),
+            false => guard.cancel_with(CallDropped),
+        });
     }
 }

@@ -7,8 +7,8 @@ use crate::propagate::Propagator;
 use ::tonic::Status;
 use ::tonic::body::Body;
 use http_body::Body as HttpBody;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::task::{Context as TaskContext, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -22,6 +22,7 @@ use tower_service::Service;
 /// * at its deadline, or when the server's is done: the handler's future is dropped, or its stream of replies ended, and the
 ///   client gets the status of it;
 /// * when the client resets the stream or hangs up, with [`CallDropped`](super::CallDropped) as cause;
+/// * when the handler or its stream of replies panics, with [`CallPanicked`](super::CallPanicked);
 /// * when the reply is finished: what a handler leaves running takes [`without_cancel`](Context::without_cancel).
 ///
 /// A call allocates for its context's values, its future and its body.
@@ -93,11 +94,15 @@ where
             Err(error) => return Box::pin(async { Ok(Status::from(error).into_http()) }),
         };
         request.extensions_mut().insert(ctx.clone());
-        let hold = Hold::new(&ctx, guard);
-        let call = self.inner.call(request);
+        let mut hold = Hold::new(&ctx, guard);
+        let call = hold.while_polling(|| self.inner.call(request));
         Box::pin(async move {
-            let mut hold = hold;
-            match run(&ctx, call).await {
+            let answer = {
+                let mut call = pin!(call);
+                let polled = poll_fn(|cx| hold.while_polling(|| call.as_mut().poll(cx)));
+                run(&ctx, polled).await
+            };
+            match answer {
                 Ok(reply) => Ok(reply?.map(|body| under(body, &ctx, Some(hold), Says::Trailers))),
                 Err(error) => {
                     hold.end();

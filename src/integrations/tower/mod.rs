@@ -46,7 +46,8 @@
 //!
 //! # A server that stops
 //!
-//! Under [`Shutdown::working`](crate::Shutdown::working) the layer's contexts end with the hard phase. The listener goes by
+//! Under [`Shutdown::working`](crate::Shutdown::working) the layer's contexts end with the hard phase, which begins by itself only
+//! while work is registered. The listener goes by
 //! [`accepting`](crate::Shutdown::accepting): with axum, `.with_graceful_shutdown(accepting.done())`. What a report is to count, and a wait
 //! to wait for, is registered by a handler for itself:
 //!

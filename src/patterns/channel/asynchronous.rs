@@ -65,7 +65,8 @@ impl<T> Sender<T> {
 impl<T> Receiver<T> {
     /// As [`recv`](Self::recv), awaited: on any runtime. It holds no thread up.
     ///
-    /// Dropped before it is ready, it has taken nothing. May block, for a wait: a short lock. Allocates for one.
+    /// Dropped before it is ready, it has taken nothing; one that is forgotten (`mem::forget`) may be told of a value in the place of
+    /// another that waits, which is then told of the next. May block, for a wait: a short lock. Allocates for one.
     ///
     /// # Errors
     ///

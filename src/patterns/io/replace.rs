@@ -56,8 +56,9 @@ pub fn replace<T>(
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // As any new file: the process's mask takes its part.
-        builder.permissions(fs::Permissions::from_mode(0o666));
+        // No more than the old one's while it is written, or as any new file: the process's mask takes its part.
+        let old = fs::metadata(target).map(|old| old.permissions().mode() & 0o777);
+        builder.permissions(fs::Permissions::from_mode(old.unwrap_or(0o666)));
     }
     let (file, partial) = builder.tempfile_in(directory)?.into_parts();
     let mut writer = CtxWriter::new(ctx, file);

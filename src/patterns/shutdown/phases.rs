@@ -11,8 +11,8 @@
 //! `working`; of the cleanup, under `idle`.
 //!
 //! The lock is held while an entry is put in or taken out and phases are noted, and for nothing else: contexts are cancelled, and
-//! entries dropped, after. A phase is noted before anything else is done for it, so nobody can hold that
-//! up.
+//! entries dropped, after. A phase is noted before anything else is done for it, so nobody can hold that up; who finds the hard
+//! one noted cancels too, for who noted it may not have come to that.
 
 use super::{Late, ShutdownBuilder, ShutdownCause, ShutdownReport, Stopping};
 use crate::patterns::limit::{Limit, elsewhere, held, is_unkept};
@@ -40,9 +40,9 @@ pub(super) struct Inner {
 struct State {
     entries: BTreeMap<u64, Entry>,
     next_serial: u64,
-    /// When the soft phase began, and why.
+    /// When the phase began, and why.
     soft: Option<(Instant, Cause)>,
-    hard: Option<Instant>,
+    hard: Option<(Instant, Cause)>,
     /// Somebody has waited for the whole of it. The clock of an engine that is shut down may stand, and says nothing of that.
     cleanup_over: bool,
     drained: usize,
@@ -159,14 +159,16 @@ impl Inner {
 
     /// The work is cancelled when it returns, also where another has noted the phase and is on the way.
     fn begin_hard(&self, cause: Cause) -> bool {
-        let begins = {
+        let (begins, cause) = {
             let mut state = lock(&self.state);
-            let begins = state.hard.is_none();
-            if begins {
-                state.hard = Some(self.parent.now());
-                state.canceled = state.entries.len();
+            match &state.hard {
+                Some((_, noted)) => (false, noted.clone()),
+                None => {
+                    state.hard = Some((self.parent.now(), cause.clone()));
+                    state.canceled = state.entries.len();
+                    (true, cause)
+                }
             }
-            begins
         };
         self.stop_working.cancel_with(cause);
         begins
@@ -212,7 +214,7 @@ impl Inner {
             if state.cleanup_over {
                 return Duration::ZERO;
             }
-            state.hard
+            state.hard.as_ref().map(|(began, _)| *began)
         };
         self.limits.cleanup.saturating_sub(self.since(began))
     }
@@ -253,6 +255,13 @@ impl Inner {
     }
 
     pub(super) fn leave(&self, serial: u64, name: &Arc<str>) {
+        // The parent's end began both phases, and nobody may have noted them yet: this is part of how they went.
+        if let Some(cause) = self.working.cause() {
+            let noted = lock(&self.state).hard.is_some();
+            if !noted {
+                self.stop_now(cause);
+            }
+        }
         let panicked = std::thread::panicking();
         {
             let mut state = lock(&self.state);

@@ -67,6 +67,31 @@ fn the_chapters_request_arrives_and_goes_on() {
 }
 
 #[test]
+fn no_more_members_are_taken_in_three_headers_than_in_one() {
+    let formats = BOOK.into_iter().chain([Format::Baggage]);
+    let builder = Propagator::builder()
+        .formats(formats)
+        .max_baggage_members(2);
+    let incoming = headers(&[
+        ("baggage", "a=1"),
+        (
+            "x-trace-context",
+            r#"{"trace_id":"t","baggage":{"b":"2","a":"1"}}"#,
+        ),
+        ("x-context-baggage", r#"{"c":"3"}"#),
+    ]);
+    let extract = |on_invalid| {
+        let propagator = builder.clone().on_invalid(on_invalid).build().unwrap();
+        propagator.extract(&incoming, &Context::background())
+    };
+    let header = "baggage";
+    let refused = extract(OnInvalid::Standard).unwrap_err();
+    assert_eq!(refused, ExtractError::TooMany { header, limit: 2 });
+    let (ctx, _guard) = extract(OnInvalid::Ignore).unwrap();
+    assert_eq!(ctx.value(&BAGGAGE).unwrap().members().len(), 2);
+}
+
+#[test]
 fn ids_that_are_w3cs_are_a_trace_of_w3cs() {
     let text = r#"{"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"00f067aa0ba902b7"}"#;
     let ctx = extract(&[("x-trace-context", text)]).unwrap();

@@ -3,13 +3,22 @@
 use crate::service::{AT_ONCE, NEVER};
 use crate::wire::Ask;
 use crate::{BOUND, Fixture, within};
+use hyper::body::Frame;
 use ripcord::propagate::{BAGGAGE, Baggage, Format, Member, Propagator, TRACE, TraceContext};
-use ripcord::tonic::{CallDropped, ClientLayer, RequestExt, ServerLayer, error};
+use ripcord::tonic::{CallDropped, CallPanicked, ClientLayer, RequestExt, ServerLayer, error};
 use ripcord::{Cause, Context, Error};
+use std::convert::Infallible;
 use std::error::Error as _;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex};
+use std::task::{Context as Task, Poll};
 use std::time::Duration;
-use tonic::{Code, Request};
+use tonic::body::Body;
+use tonic::codegen::{Body as HttpBody, Bytes, Service};
+use tonic::service::LayerExt;
+use tonic::{Code, Request, Status};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -100,6 +109,67 @@ async fn a_call_that_is_dropped_stops_what_the_handler_started() {
         "{:?}",
         ended.cause
     );
+}
+
+/// Panics when it is polled: the call, or its answer's body.
+#[derive(Clone)]
+struct Panics {
+    in_body: bool,
+    seen: Arc<Mutex<Context>>,
+}
+
+impl Service<http::Request<()>> for Panics {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Task<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<()>) -> Self::Future {
+        let ctx = request.extensions().get::<Context>().unwrap();
+        *self.seen.lock().unwrap() = ctx.clone();
+        let in_body = self.in_body;
+        Box::pin(async move {
+            assert!(in_body, "this handler panics, as a test has it");
+            Ok(http::Response::new(Body::new(PanickingBody)))
+        })
+    }
+}
+
+struct PanickingBody;
+
+impl HttpBody for PanickingBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Task<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        panic!("this body panics, as a test has it");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_not_said_to_be_the_clients_end() {
+    for in_body in [false, true] {
+        let seen = Arc::new(Mutex::new(Context::background()));
+        let panics = Panics {
+            in_body,
+            seen: Arc::clone(&seen),
+        };
+        let mut service = ServerLayer::new(&Context::background()).named_layer(panics);
+        let call = service.call(http::Request::new(()));
+        let polls = async move {
+            let mut body = call.await.unwrap().into_body();
+            poll_fn(|task| Pin::new(&mut body).poll_frame(task)).await
+        };
+        assert!(tokio::spawn(polls).await.unwrap_err().is_panic());
+        let cause = seen.lock().unwrap().cause().unwrap();
+        assert!(cause.downcast_ref::<CallPanicked>().is_some(), "{cause:?}");
+    }
 }
 
 #[tokio::test]

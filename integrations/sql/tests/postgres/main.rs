@@ -454,6 +454,23 @@ impl TlsConnect<Socket> for Refused {
 }
 
 with_server! {
+    /// Whose timeout ends the sleep that is there for a late request to hit, with the same code.
+    async fn a_session_with_a_short_timeout_of_its_own_is_told_the_outcome(config) {
+        let mut client = connect(&config).await;
+        let watcher = Watcher::of(&client, &config).await;
+        client.batch_execute("SET statement_timeout = '300ms'").await.unwrap();
+        let swallows = "DO $$ BEGIN PERFORM pg_sleep(0.2); EXCEPTION WHEN query_canceled THEN NULL; END $$";
+        let (ctx, guard) = Context::background().with_cancel();
+        let (result, watcher) = tokio::join!(
+            client.under(&ctx, NoTls).grace(Duration::from_secs(3)).batch_execute(swallows),
+            watcher.cancels_once_it_sees("query_canceled", guard),
+        );
+        assert!(result.is_ok(), "{result:?}");
+        watcher.rests().await;
+    }
+}
+
+with_server! {
     async fn the_request_goes_by_the_callers_own_tls(config) {
         let mut client = connect(&config).await;
         let watcher = Watcher::of(&client, &config).await;
