@@ -635,7 +635,7 @@ fn a_cancel_returns_with_the_channel_disconnected_whoever_asks_for_it() {
 /// What stops an undertaker keeps no receiver from the cancel that has ended its context.
 #[test]
 fn a_cancel_that_ends_a_context_disconnects_its_channel_though_the_last_handle_is_going() {
-    model("channel told against its last handle", 3, 5, || {
+    model("channel told against its last handle", 3, 100, || {
         let parent = root();
         let node = child(&parent);
         let channel = ptr::from_ref(node.channel().expect("it is a node"));

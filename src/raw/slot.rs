@@ -1,6 +1,7 @@
 //! The two slots of a node: the cause it was given, and its channel. Each is filled once, by a CAS from empty.
 
 use super::node::Node;
+use super::state::{Announce, End, State};
 use crate::cause::{Body, Cause, Parts};
 use crate::error::Error;
 use crate::sync::{AtomicUsize, Channel, Ordering, contain};
@@ -202,7 +203,15 @@ impl ChannelSlot {
         (word & DISCONNECTED != 0).then(|| unsafe { &*Self::decode(word) })
     }
 
-    /// Disconnects the channel, if there is one: by the first call, of who tells of the node's end or of its undertaker.
+    /// As [`disconnect`](Self::disconnect), by the undertaker of the node, which ends by this. Not where another has ended it:
+    /// that one tells, and does not rely on who may be stopped in here (R11).
+    pub(crate) fn disconnect_untold(&self, state: &State) {
+        if state.load().has(Announce::Channel) && state.end(End::CANCELED).is_ok() {
+            self.disconnect();
+        }
+    }
+
+    /// Disconnects the channel, if there is one: by who has ended the node.
     pub(crate) fn disconnect(&self) {
         // ORDERING: Acquire pairs with `get_or_make`.
         let word = self.0.load(Ordering::Acquire);
