@@ -650,3 +650,20 @@ fn a_cancel_that_ends_a_context_disconnects_its_channel_though_the_last_handle_i
         other.join().unwrap();
     });
 }
+
+/// Who asks for the channel of a context that is done does not wait for who is telling of its end.
+#[test]
+fn a_channel_asked_for_after_the_end_is_disconnected_already() {
+    model("channel asked for after the end", 3, 5, || {
+        let node = root();
+        node.channel();
+        let canceller = thread::spawn({
+            let node = node.clone();
+            move || cancel(&node)
+        });
+        if Waiting::on(&node).is_none() {
+            assert!(node.channel().expect("it is a node").is_disconnected());
+        }
+        canceller.join().unwrap();
+    });
+}
