@@ -654,7 +654,7 @@ fn a_cancel_that_ends_a_context_disconnects_its_channel_though_the_last_handle_i
 /// Who asks for the channel of a context that is done does not wait for who is telling of its end.
 #[test]
 fn a_channel_asked_for_after_the_end_is_disconnected_already() {
-    model("channel asked for after the end", 3, 5, || {
+    model("channel asked for after the end", 3, 50, || {
         let node = root();
         node.channel();
         let canceller = thread::spawn({
