@@ -10,6 +10,7 @@ use crate::timers::{manual, move_clock, nanos, timed, turning};
 use crate::tree::{cancel, cause_of};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
+use std::ptr;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
@@ -628,5 +629,41 @@ fn a_cancel_returns_with_the_channel_disconnected_whoever_asks_for_it() {
         cancel(&node);
         assert!(channel.is_disconnected());
         other.join().unwrap();
+    });
+}
+
+/// What stops an undertaker keeps no receiver from the cancel that has ended its context.
+#[test]
+fn a_cancel_that_ends_a_context_disconnects_its_channel_though_the_last_handle_is_going() {
+    model("channel told against its last handle", 3, 100, || {
+        let parent = root();
+        let node = child(&parent);
+        let channel = ptr::from_ref(node.channel().expect("it is a node"));
+        let other = thread::spawn(move || drop(node));
+        let ended = parent.cancel(None);
+        let is_ended_here = ended.contexts == 2;
+        tell(ended);
+        if is_ended_here {
+            // SAFETY: the closed list of the parent pins the node.
+            assert!(unsafe { &*channel }.is_disconnected());
+        }
+        other.join().unwrap();
+    });
+}
+
+/// Who asks for the channel of a context that is done does not wait for who is telling of its end.
+#[test]
+fn a_channel_asked_for_after_the_end_is_disconnected_already() {
+    model("channel asked for after the end", 3, 50, || {
+        let node = root();
+        node.channel();
+        let canceller = thread::spawn({
+            let node = node.clone();
+            move || cancel(&node)
+        });
+        if Waiting::on(&node).is_none() {
+            assert!(node.channel().expect("it is a node").is_disconnected());
+        }
+        canceller.join().unwrap();
     });
 }

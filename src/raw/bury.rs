@@ -244,7 +244,8 @@ unsafe fn bury_one(entry: *mut Entry, pins: Pins, ended: &mut Chain<Limbo>) -> O
     if state.has(Announce::Channel) {
         // The bytes may stay with an owner or a link; whoever has a receiver is not to wait for that.
         // SAFETY: HELD is ours (R10); only a node announces a channel.
-        unsafe { Node::at(entry.cast()) }.channel.disconnect();
+        let node = unsafe { Node::at(entry.cast()) };
+        node.channel.disconnect_untold(node.state());
     }
     // SAFETY: HELD is ours (R10); of an engine's root, nobody else takes its count of the core.
     let core =
@@ -284,7 +285,7 @@ unsafe fn end_deadline(timed: *mut Timed) -> bool {
     let disarmed = unsafe { (*this.node().core()).disarm(timed) };
     if !disarmed {
         // The bytes stay while the wheel points at them; whoever has a receiver is not to wait for that.
-        this.node().channel.disconnect();
+        this.node().channel.disconnect_untold(this.node().state());
     }
     disarmed
 }

@@ -1,6 +1,7 @@
 //! The two slots of a node: the cause it was given, and its channel. Each is filled once, by a CAS from empty.
 
 use super::node::Node;
+use super::state::{Announce, End, State};
 use crate::cause::{Body, Cause, Parts};
 use crate::error::Error;
 use crate::sync::{AtomicUsize, Channel, Ordering, contain};
@@ -194,25 +195,35 @@ impl ChannelSlot {
         unsafe { &*channel }
     }
 
-    /// The channel, if it was disconnected or is just being.
+    /// The channel, if it was disconnected.
     pub(crate) fn disconnected(&self) -> Option<&Channel> {
-        // ORDERING: Acquire pairs with `get_or_make`.
+        // ORDERING: Acquire pairs with `get_or_make` and `disconnect`.
         let word = self.0.load(Ordering::Acquire);
         // SAFETY: as in `get_or_make`.
         (word & DISCONNECTED != 0).then(|| unsafe { &*Self::decode(word) })
     }
 
-    /// Disconnects the channel, if there is one: by the first call, of who tells of the node's end or of its undertaker.
-    pub(crate) fn disconnect(&self) {
+    /// As [`disconnect`](Self::disconnect), by the undertaker of the node, which ends by this. Not where another has ended it:
+    /// that one tells, and does not rely on who may be stopped in here (R11).
+    pub(crate) fn disconnect_untold(&self, state: &State) {
+        if state.load().has(Announce::Channel) && state.end(End::CANCELED).is_ok() {
+            // SAFETY: it was ended here, which is done once (R12).
+            unsafe { self.disconnect() };
+        }
+    }
+
+    /// Disconnects the channel, if there is one, and says so after it, not before (R11).
+    ///
+    /// # Safety
+    ///
+    /// The one call for it, of who has ended the node.
+    pub(crate) unsafe fn disconnect(&self) {
         // ORDERING: Acquire pairs with `get_or_make`.
         let word = self.0.load(Ordering::Acquire);
-        if word == 0 || word & DISCONNECTED != 0 {
-            return;
-        }
-        let before = self.0.fetch_or(DISCONNECTED, Ordering::AcqRel);
-        if before & DISCONNECTED == 0 {
-            // SAFETY: as in `get_or_make`; the bit makes this the one call.
-            contain(|| unsafe { (*Self::decode(before)).disconnect() });
+        if word != 0 {
+            // SAFETY: as in `get_or_make`; the caller's promise makes this the one call.
+            contain(|| unsafe { (*Self::decode(word)).disconnect() });
+            self.0.fetch_or(DISCONNECTED, Ordering::Release);
         }
     }
 

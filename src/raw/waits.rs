@@ -51,7 +51,8 @@ pub(crate) fn tell(mut ended: Ended<'_>) {
             futex::wake_all(node.state().word());
         }
         if state.has(Announce::Channel) {
-            node.channel.disconnect();
+            // SAFETY: it was ended by who tells here (R12).
+            unsafe { node.channel.disconnect() };
         }
     }
     contain(|| drop(ended.lost.take()));
