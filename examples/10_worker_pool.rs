@@ -96,6 +96,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 pub struct Pool {
+    ctx: Context,
     jobs: Sender<Job>,
     queue: Receiver<Job>,
     reports: Receiver<Report>,
@@ -130,6 +131,7 @@ impl Pool {
             group.spawn(worker).map_err(StartError::Spawn)?;
         }
         Ok(Self {
+            ctx,
             jobs,
             queue,
             reports,
@@ -138,9 +140,10 @@ impl Pool {
         })
     }
 
-    /// Waits for room as long as `ctx` is live; a job that was not accepted comes back.
+    /// Waits for room as long as `ctx` and the pool are live; a job that was not accepted comes back.
     pub fn submit(&self, ctx: &Context, job: Job) -> Result<(), SendError<Job>> {
-        self.jobs.send(ctx, job)
+        let (both, _guard) = Context::merge([ctx, &self.ctx]);
+        self.jobs.send(&both, job)
     }
 
     /// Accepts no more, and has all that was accepted done; when `limit` has passed, as [`stop`](Self::stop). The reports are in

@@ -62,6 +62,16 @@ fn a_job_has_its_own_time_and_the_next_one_runs() {
 }
 
 #[test]
+fn a_job_for_a_full_pool_whose_parent_has_ended_comes_back() {
+    let (parent, guard) = Context::background().with_cancel();
+    let pool = Pool::start(&parent, 1, 0, 60 * SECOND).unwrap();
+    guard.cancel();
+    let refused = pool.submit(&Context::background(), Job::new(0, |_| Ok(0)));
+    assert_eq!(refused.unwrap_err().ended(), Some(Error::Canceled));
+    assert!(pool.finish(600 * SECOND).is_empty());
+}
+
+#[test]
 fn a_forced_end_reports_what_ran_and_what_never_began_and_refuses_the_rest() {
     let root = Context::background();
     let pool = Pool::start(&root, 1, 2, 60 * SECOND).unwrap();

@@ -3,7 +3,7 @@
 use ripcord::{Context, Done, Shutdown, ShutdownCause};
 use std::env;
 use std::future::Future;
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader, ErrorKind, Lines};
 use std::os::unix::process::ExitStatusExt;
 use std::pin::Pin;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -90,7 +90,11 @@ fn is_held_up() {
 /// Says what a signal did that came when nobody watched any more, when its input ends.
 fn watches_no_longer() {
     let shutdown = Shutdown::builder().build(&Context::background());
-    drop(shutdown.on_signals().unwrap());
+    let watch = shutdown.on_signals().unwrap();
+    let second = shutdown.on_signals().map(drop);
+    assert_eq!(second.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    drop(watch);
+    drop(shutdown.on_signals().expect("the first is gone"));
     println!("\nready");
     let mut input = String::new();
     std::io::stdin().read_line(&mut input).unwrap();

@@ -16,7 +16,8 @@ const ID: usize = 128;
 /// [`TRACE`](super::TRACE).
 pub static TRACE_IDS: Key<TraceIds> = Key::new("trace_ids");
 
-/// Ids of a trace in whatever form its callers have: 1 to 128 printable ASCII characters each.
+/// Ids of a trace in whatever form its callers have: 1 to 128 printable ASCII characters each, without a space. One that is not so
+/// would be refused and is not sent; none of them, where that is the trace's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TraceIds {
     /// The id of the whole trace.
@@ -79,7 +80,7 @@ fn id(object: &mut Map<String, Value>, name: &str) -> Result<Option<String>, Opt
 }
 
 fn is_id(id: &str) -> bool {
-    id.len() <= ID && id.bytes().all(|byte| byte.is_ascii_graphic())
+    (1..=ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 pub(super) fn parse_baggage(
@@ -125,8 +126,8 @@ const BAGGAGE_MALFORMED: ExtractError = ExtractError::Malformed {
 };
 
 impl TraceIds {
-    /// As `X-Trace-Context` has them.
-    pub(super) fn json(&self) -> String {
+    /// As `X-Trace-Context` has them, if a peer would take them.
+    pub(super) fn json(&self) -> Option<String> {
         let ids = [
             ("trace_id", Some(self.trace_id.as_str())),
             ("span_id", Some(self.span_id.as_str())),
@@ -134,9 +135,9 @@ impl TraceIds {
         ];
         let entries = ids
             .into_iter()
-            .filter_map(|(name, id)| Some(entry(name, id.filter(|id| !id.is_empty())?)))
+            .filter_map(|(name, id)| Some(entry(name, id.filter(|id| is_id(id))?)))
             .collect::<Vec<_>>();
-        object(&entries.join(","))
+        is_id(&self.trace_id).then(|| object(&entries.join(",")))
     }
 }
 

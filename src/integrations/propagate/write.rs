@@ -55,7 +55,7 @@ impl Writer<'_> {
                 X_TIMEOUT_MS => left
                     .filter(|&left| left >= MILLISECOND)
                     .map(encode_timeout_ms),
-                X_TRACE_CONTEXT => self.within(header, self.ids().map(|ids| ids.json()))?,
+                X_TRACE_CONTEXT => self.within(header, self.ids().and_then(|ids| ids.json()))?,
                 X_CONTEXT_BAGGAGE => {
                     let entries = last_of_each(&baggage)
                         .map(|member| json::entry(member.name(), member.value()));

@@ -48,6 +48,9 @@ struct State {
     drained: usize,
     canceled: usize,
     panicked: Vec<Arc<str>>,
+    /// Signals are kept for it.
+    #[cfg(feature = "signals")]
+    is_watched: bool,
 }
 
 struct Entry {
@@ -74,6 +77,17 @@ impl Inner {
             stop_cleaning,
             state: Mutex::default(),
         }
+    }
+
+    /// `false`: another has begun one, and not ended it.
+    #[cfg(feature = "signals")]
+    pub(super) fn begin_watch(&self) -> bool {
+        !std::mem::replace(&mut lock(&self.state).is_watched, true)
+    }
+
+    #[cfg(feature = "signals")]
+    pub(super) fn end_watch(&self) {
+        lock(&self.state).is_watched = false;
     }
 
     /// Answers with the entry's serial, for `leave`.

@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::emulate_default_handler;
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex};
 
 /// One for each phase, and the one that ends the process.
@@ -22,6 +22,7 @@ const SIGNALS: usize = 3;
 #[must_use = "dropping it leaves the signals without effect; keep it as long as the program runs"]
 pub struct SignalWatch {
     handle: Handle,
+    shutdown: Shutdown,
 }
 
 impl Shutdown {
@@ -34,7 +35,8 @@ impl Shutdown {
     ///
     /// # Errors
     ///
-    /// A thread cannot be started, and the signals do what they did; or a handler cannot be installed.
+    /// A thread cannot be started, and the signals do what they did; a handler cannot be installed; or there is a watch on this shutdown
+    /// already, with which each signal would count twice: [`ErrorKind::AlreadyExists`].
     ///
     /// ```standalone_crate
     /// use ripcord::{Context, Shutdown, ShutdownCause};
@@ -51,8 +53,13 @@ impl Shutdown {
     pub fn on_signals(&self) -> io::Result<SignalWatch> {
         // Without a handler yet: one that is installed leaves its signal without effect, also where it is taken back.
         let signals = Signals::new([0; 0])?;
+        if !self.inner.begin_watch() {
+            let error = "this shutdown has its signals already: keep the first SignalWatch";
+            return Err(io::Error::new(ErrorKind::AlreadyExists, error));
+        }
         let watch = SignalWatch {
             handle: signals.handle(),
+            shutdown: self.clone(),
         };
         let signals = Arc::new(Mutex::new(signals));
         for _ in 0..SIGNALS {
@@ -82,6 +89,7 @@ impl Shutdown {
 impl Drop for SignalWatch {
     fn drop(&mut self) {
         self.handle.close();
+        self.shutdown.inner.end_watch();
     }
 }
 

@@ -288,12 +288,30 @@ proptest! {
     }
 
     #[test]
-    fn any_ids_are_written_without_ending_the_header(trace_id: String, span_id: String) {
+    fn any_ids_are_sent_as_a_peer_takes_them_or_not(trace_id in ids(), span_id in ids()) {
         let ids = TraceIds { trace_id, span_id, parent_id: None };
-        let ctx = Context::background().with_value(&TRACE_IDS, ids);
+        let ctx = Context::background().with_value(&TRACE_IDS, ids.clone());
         let mut map = HeaderMap::new();
-        if book().inject(&ctx, &mut map).is_ok() {
-            prop_assert!(map["x-trace-context"].as_bytes().iter().all(|byte| matches!(byte, b' '..=b'~')));
+        strict().inject(&ctx, &mut map).unwrap();
+        let (ctx, _guard) = strict().extract(&map, &Context::background()).unwrap();
+        let sent = ctx.value(&TRACE_IDS);
+        prop_assert_eq!(sent.is_some(), is_id(&ids.trace_id));
+        if let Some(sent) = sent {
+            prop_assert_eq!(&sent.trace_id, &ids.trace_id);
+            prop_assert_eq!(&sent.span_id, if is_id(&ids.span_id) { &ids.span_id } else { "" });
         }
     }
+}
+
+fn strict() -> Propagator {
+    let builder = Propagator::builder().formats(BOOK);
+    builder.on_invalid(OnInvalid::Refuse).build().unwrap()
+}
+
+fn ids() -> impl Strategy<Value = String> {
+    prop_oneof!["[!-~]{0,4}", "[a-z]{127,129}", any::<String>()]
+}
+
+fn is_id(id: &str) -> bool {
+    (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
 }
