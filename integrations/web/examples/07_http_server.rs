@@ -2,18 +2,19 @@
 //!
 //! The work here is real: a thread looks for primes, and counts the numbers it has looked at. axum drops a handler whose
 //! client is gone, but it cannot drop a thread; the thread has the request's context, and stops by that. A client that
-//! waits too long is answered 408, and its thread stops by the same context.
+//! waits too long is answered 408, and its thread stops by the same context. A server that stops takes no new connection, lets those it
+//! has be answered, and after a grace cancels what is left.
 //!
 //! Run with `cargo run --example 07_http_server`, which serves itself three clients and prints what became of them; or
-//! with `-- --listen 127.0.0.1:8080`, which serves there until Ctrl-C: `curl -m 1 127.0.0.1:8080/primes`, then
-//! `curl 127.0.0.1:8080/counters`.
+//! with `-- --listen 127.0.0.1:8080`, which serves there until Ctrl-C, and gives a request 30 s: `curl -m 1 127.0.0.1:8080/primes`,
+//! then `curl 127.0.0.1:8080/counters`.
 
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use ripcord::tower::{ContextLayer, RequestEnded, TimeoutLayer};
-use ripcord::{CancelGuard, Context, Error};
+use ripcord::{Context, Error, Shutdown};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What the work counts.
 #[derive(Clone, Default)]
@@ -88,43 +91,50 @@ fn search(ctx: &Context, below: u64, counters: &Counters) -> Result<u64, Error> 
     });
     counters.work.send_modify(|work| {
         work.running -= 1;
-        match (
-            found,
-            ctx.cause().and_then(|cause| cause.downcast_ref().copied()),
-        ) {
-            (Ok(_), _) => work.finished += 1,
-            (Err(Error::DeadlineExceeded), _) => work.timed_out += 1,
-            (Err(_), Some(RequestEnded::ServerStopped)) => work.server_stopped += 1,
-            (Err(_), _) => work.client_gone += 1,
+        let cause = ctx.cause();
+        match found {
+            Ok(_) => work.finished += 1,
+            Err(Error::DeadlineExceeded) => work.timed_out += 1,
+            Err(_) if cause.is_some_and(|cause| cause.downcast_ref::<RequestEnded>().is_some()) => {
+                work.client_gone += 1;
+            }
+            Err(_) => work.server_stopped += 1,
         }
     });
     found
 }
 
-/// One that runs. Cancelling `stop` stops all requests; dropping it too.
+/// One that runs, until its shutdown is told to stop.
 pub struct Server {
     pub addr: SocketAddr,
+    pub shutdown: Shutdown,
+    /// Of the serving as a whole: done when the grace is over. Each request has a child of it.
     pub ctx: Context,
-    pub stop: CancelGuard,
     pub counters: Counters,
 }
 
 impl Server {
-    pub async fn start(listen: &str, limit: Duration) -> io::Result<Self> {
+    pub async fn start(listen: &str, limit: Duration, grace: Duration) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let addr = listener.local_addr()?;
-        let (ctx, stop) = Context::background().with_cancel();
+        let shutdown = Shutdown::builder()
+            .grace(grace)
+            .build(&Context::background());
+        let (ctx, work) = shutdown.register("http").expect("it has not stopped");
         let counters = Counters::default();
         let router = router(&ctx, limit, counters.clone());
-        let stopping = ctx.done();
-        let serving = axum::serve(listener, router).with_graceful_shutdown(async {
-            stopping.await;
+        let stopping = shutdown.accepting().done();
+        tokio::spawn(async move {
+            let _work = work; // registered until the last connection has ended
+            let serving = axum::serve(listener, router).with_graceful_shutdown(async {
+                stopping.await;
+            });
+            serving.await
         });
-        tokio::spawn(async { serving.await });
         Ok(Self {
             addr,
+            shutdown,
             ctx,
-            stop,
             counters,
         })
     }
@@ -169,15 +179,15 @@ pub async fn main() -> io::Result<()> {
         let listen = arguments
             .next()
             .unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-        let server = Server::start(&listen, Duration::from_secs(30)).await?;
+        let server = Server::start(&listen, 30 * SECOND, 10 * SECOND).await?;
+        let _signals = server.shutdown.on_signals()?;
         println!("listening on {}", server.addr);
-        tokio::signal::ctrl_c().await?;
-        server.stop.cancel_with(RequestEnded::ServerStopped);
-        let work = work_becomes(&server.counters, |work| work.running == 0).await;
-        println!("{work:?}");
+        // Not for the serving: who never looks at its context is reported as late, and not waited for.
+        let report = server.shutdown.wait_async().await;
+        println!("{report}\n{:?}", *server.counters.work.borrow());
         return Ok(());
     }
-    let server = Server::start("127.0.0.1:0", Duration::from_secs(1)).await?;
+    let server = Server::start("127.0.0.1:0", SECOND, SECOND).await?;
 
     let (status, found) = client_that_waits(server.addr, "/primes/10000").await?;
     println!("one that waits for its answer: {status}, {found} primes");
@@ -191,5 +201,8 @@ pub async fn main() -> io::Result<()> {
     let work = work_becomes(&server.counters, |work| work.timed_out == 1).await;
     println!("one that wants too much: {status}, {work:?}");
     println!("contexts live: {}", server.ctx.child_count());
+
+    server.shutdown.stop();
+    println!("{}", server.shutdown.wait_async().await);
     Ok(())
 }

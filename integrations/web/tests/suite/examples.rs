@@ -28,7 +28,7 @@ fn both_run() {
 
 #[tokio::test]
 async fn a_client_that_hangs_up_stops_the_work_for_it() {
-    let server = http_server::Server::start("127.0.0.1:0", LONG)
+    let server = http_server::Server::start("127.0.0.1:0", LONG, LONG)
         .await
         .unwrap();
     within(http_server::client_that_hangs_up(&server))
@@ -51,7 +51,7 @@ async fn a_client_that_hangs_up_stops_the_work_for_it() {
 #[tokio::test]
 async fn a_client_that_wants_too_much_is_answered_408_and_its_thread_stops() {
     let limit = Duration::from_millis(50);
-    let server = http_server::Server::start("127.0.0.1:0", limit)
+    let server = http_server::Server::start("127.0.0.1:0", limit, LONG)
         .await
         .unwrap();
     let asked = http_server::client_that_waits(server.addr, "/primes");
@@ -62,8 +62,8 @@ async fn a_client_that_wants_too_much_is_answered_408_and_its_thread_stops() {
 }
 
 #[tokio::test]
-async fn a_server_that_stops_takes_its_work_with_it() {
-    let server = http_server::Server::start("127.0.0.1:0", LONG)
+async fn a_server_that_stops_answers_who_is_connected_and_after_its_grace_takes_the_work_with_it() {
+    let server = http_server::Server::start("127.0.0.1:0", LONG, Duration::from_millis(50))
         .await
         .unwrap();
     let asked = tokio::spawn(http_server::client_that_waits(server.addr, "/primes"));
@@ -71,17 +71,39 @@ async fn a_server_that_stops_takes_its_work_with_it() {
         work.running == 1
     }))
     .await;
-    server.stop.cancel_with(RequestEnded::ServerStopped);
+    server.shutdown.stop();
+    let report = within(server.shutdown.wait_async()).await;
+    assert_eq!((report.drained, report.canceled), (0, 1), "{report}");
+    assert!(report.late.is_empty(), "{report}");
     let stopped = Work {
         server_stopped: 1,
         ..Work::default()
     };
-    within(http_server::work_becomes(&server.counters, |work| {
-        *work == stopped
-    }))
-    .await;
+    assert_eq!(*server.counters.work.borrow(), stopped);
     let (status, _) = within(asked).await.unwrap().unwrap();
     assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
+    let refused = http_server::client_that_waits(server.addr, "/counters");
+    assert!(within(refused).await.is_err(), "it accepts no more");
+}
+
+#[tokio::test]
+async fn a_server_that_stops_drains() {
+    let server = http_server::Server::start("127.0.0.1:0", LONG, LONG)
+        .await
+        .unwrap();
+    let asked = tokio::spawn(http_server::client_that_waits(server.addr, "/primes/20000"));
+    within(http_server::work_becomes(&server.counters, |work| {
+        work.running == 1
+    }))
+    .await;
+    server.shutdown.stop();
+    let report = within(server.shutdown.wait_async()).await;
+    assert_eq!((report.drained, report.canceled), (1, 0), "{report}");
+    let (status, found) = within(asked).await.unwrap().unwrap();
+    assert_eq!(
+        (status.as_str(), found.as_str()),
+        ("HTTP/1.1 200 OK", "2262")
+    );
 }
 
 /// The router of 15.
