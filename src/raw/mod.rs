@@ -76,6 +76,8 @@
 //! | [`node`] | the records and their blocks |
 //! | [`wheel`] | armed nodes by their deadlines |
 //! | [`turn_word`] | who may use the wheel |
+//! | [`dropped`] | what was dropped and is yet in the wheel |
+//! | [`pile`] | a stack of timed nodes that counts |
 //! | [`nursery`] | where deadlines are armed and disarmed |
 //! | [`drive`] | who drives an engine's timers, and its clock |
 //! | [`moves`] | whether deadlines are being moved to the wheel |
@@ -102,6 +104,7 @@ pub(crate) mod callbacks;
 pub(crate) mod core;
 #[forbid(unsafe_code)]
 pub(crate) mod drive;
+pub(crate) mod dropped;
 pub(crate) mod engine;
 pub(crate) mod entry;
 pub(crate) mod handle;
@@ -115,6 +118,8 @@ pub(crate) mod node;
 pub(crate) mod nursery;
 #[forbid(unsafe_code)]
 pub(crate) mod parker;
+#[forbid(unsafe_code)]
+pub(crate) mod pile;
 pub(crate) mod pool;
 #[forbid(unsafe_code)]
 pub(crate) mod site;
