@@ -535,6 +535,21 @@ fn a_node_that_found_no_slot_dropped_while_another_thread_empties_the_inbox_is_f
 }
 
 #[test]
+fn a_node_that_found_no_slot_dropped_while_the_wheel_is_swept_is_freed_once() {
+    model("drop of a spilled one against sweep", 2, 200, || {
+        let (engine, timers) = manual();
+        let in_wheel = timed(&engine, 8);
+        timers.turn();
+        let nodes = [timed(&engine, 60), timed(&engine, 60)];
+        let other = thread::spawn(move || drop(in_wheel));
+        drop(timed(&engine, 60));
+        other.join().unwrap();
+        timers.advance(nanos(60));
+        assert!(nodes.iter().all(Handle::is_done), "a deadline was lost");
+    });
+}
+
+#[test]
 fn a_node_dropped_while_another_thread_moves_it_to_the_wheel_is_freed_once() {
     model("drop against collection", 3, 23, || {
         let (engine, timers) = manual();

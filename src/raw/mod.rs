@@ -54,7 +54,7 @@
 //!
 //! What keeps what: a handle keeps its node; an entry's registration keeps its parent from ending, hence all its
 //! ancestors and the core; a list pins the bytes of its entries, not the entries; a link pins the bytes of its target; the
-//! nursery or the wheel pins those of what is armed.
+//! nursery or the wheel pins those of what is armed, and a pile of the nursery those of what was dropped out of its slots.
 //!
 //! # Modules
 //!
