@@ -189,6 +189,15 @@ impl Core {
         }
     }
 
+    /// Wakes the thread, where there is one, to empty slots that are full of what is far ahead: else all that comes now would go
+    /// to the wheel. A loop is told of deadlines alone.
+    #[cold]
+    fn wake_to_empty(&self) {
+        if let Drive::Thread(_) = &self.drive {
+            self.parker.wake();
+        }
+    }
+
     /// Takes over the ARMED pin of a node; sees to it that it fires. Lock-free; a system call where whoever serves sleeps
     /// past its deadline.
     ///
@@ -201,7 +210,7 @@ impl Core {
         let node = unsafe { Timed::at(timed) }.node();
         let deadline = node.deadline();
         // SAFETY: the caller's promise.
-        let crowded = unsafe { self.nursery.arm(timed, now) };
+        unsafe { self.nursery.arm(timed, now, || self.wake_to_empty()) };
         model_fence();
         // A store-buffer pair with who stops them, and then collects; and not by `next_wake`, which is the sleeper's.
         if self.is_stopped() {
@@ -213,9 +222,6 @@ impl Core {
                 self.next_wake.store(deadline.word(), Ordering::SeqCst);
             }
             self.wake();
-        } else if crowded && matches!(self.drive, Drive::Thread(_)) {
-            // It empties the slots, which are full of what is far ahead: else all that comes now goes to the wheel.
-            self.parker.wake();
         }
         match &self.drive {
             // A store-buffer pair too: who moves the clock then looks at the nursery.

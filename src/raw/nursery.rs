@@ -199,34 +199,33 @@ impl Nursery {
         (index, &self.stripes[index])
     }
 
-    /// Takes over the ARMED pin of a node; `true`: so many have found no slot that the slots are to be emptied. Lock-free. It says
-    /// nothing to whoever sleeps until an earlier deadline.
+    /// Takes over the ARMED pin of a node. Lock-free. It says nothing to whoever sleeps until an earlier deadline, but calls
+    /// `crowded` where so many have found no slot that the slots are to be emptied.
     ///
     /// # Safety
     ///
     /// The node is ARMED, was never armed before, and the caller is its creator and has a handle of it.
-    pub(crate) unsafe fn arm(&self, timed: *mut Timed, now: Time) -> bool {
+    pub(crate) unsafe fn arm(&self, timed: *mut Timed, now: Time, crowded: impl FnOnce()) {
         // SAFETY: the caller's promise.
         let this = unsafe { Timed::at(timed) };
         let due = this.node().deadline().min(now.after(LOOKED_AT));
         let (index, stripe) = self.own();
         let filled = stripe.fill(Word::new(timed, due));
-        let crowded = match filled {
+        match filled {
             Some(at) => {
                 // SAFETY: the caller is the creator, and only the undertaker, who comes after its handle has gone, reads it.
                 unsafe { this.set_slot(SlotAt(index * tuning::NURSERY + at)) };
                 stripe.hint.store(at + 1, Ordering::Relaxed);
-                false
             }
             // SAFETY: the caller's promise.
-            None => unsafe { stripe.spill(timed) }.is_multiple_of(tuning::SPILLED),
-        };
+            None if unsafe { stripe.spill(timed) }.is_multiple_of(tuning::SPILLED) => crowded(),
+            None => {}
+        }
         model_fence();
         if let Some(at) = filled {
             stripe.mark(at);
         }
         stripe.lower_earliest(due);
-        crowded
     }
 
     /// Takes the ARMED pin of a node back; `false`: whoever collects has it, or had it. Wait-free.

@@ -64,7 +64,7 @@ impl Pins {
     pub(crate) const LISTED: Self = Self(LISTED);
     /// The nursery or the wheel.
     pub(crate) const ARMED: Self = Self(ARMED);
-    /// A link of a merged node, the `AfterFunc` of a callback, or the pile that a dropped timed node is on.
+    /// A link of a merged node; the `AfterFunc` of a callback, or the pile that a dropped timed node is on, of which there is one.
     pub(crate) const LINK: Self = Self(LINK_ONE);
 
     pub(crate) const fn and(self, others: Self) -> Self {
@@ -422,7 +422,6 @@ impl State {
     /// ORDERING: Release so that who frees the bytes sees every use of them, Acquire for that one.
     #[inline(always)]
     pub(crate) fn unpin(&self, pins: Pins) -> bool {
-        // With another pin, of a timed node, it is the one there is.
         if pins == Pins::LINK {
             let before = self.0.fetch_sub(LINK_ONE, Ordering::AcqRel);
             debug_assert!(before & LINKS != 0);
