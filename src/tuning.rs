@@ -64,9 +64,13 @@ pub(crate) const TICK: u32 = 24;
 /// stripe costs about a microsecond, so it is made for all that fall due soon, and not for each.
 pub(crate) const NEAR: u64 = 1 << 24;
 
-/// Records of dropped contexts that the wheel may hold, if they are fewer than half of the live ones: a sweep of as
-/// many costs less than a millisecond.
+/// Records of dropped contexts that may wait on a stripe's pile to be swept out (192 KiB). Arbitrary between 256 and 4,096: fewer,
+/// and the wake for it shows in the cost of a drop; more, and new records are made of bytes that are in no cache.
 pub(crate) const ABANDONED: usize = 1_024;
+
+/// Deadlines of a stripe that may find no slot before a thread is woken to empty the slots. Arbitrary between 16 and 256: what
+/// finds one costs a fifth of what does not, and as many come between two wakes as a stripe has slots.
+pub(crate) const SPILLED: usize = 64;
 
 /// A window: a point at which a stopped thread has something that others will come across. Nothing here; in the second
 /// crate root of `tests/progress` a thread is stopped in each of them.

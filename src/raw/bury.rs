@@ -13,7 +13,6 @@ use super::list::Removal;
 use super::node::{self, Link, Node, Timed};
 use super::state::{Announce, Pins};
 use super::stripes::Stripe;
-use super::wheel::Armed;
 use crate::local;
 use crate::sync::{Arc, contain};
 use crate::tuning;
@@ -294,20 +293,17 @@ unsafe fn end_deadline(timed: *mut Timed) -> bool {
 /// what a driven engine wakes its loop with, a panic contained.
 pub(crate) fn release_core(core: Arc<Core>) {
     if let Some(core) = Arc::into_inner(core) {
-        reclaim_armed(core.drain());
+        // SAFETY: nobody else has the timers any more.
+        reclaim_timed(unsafe { core.drain().into_pins() });
         contain(|| drop(core));
     }
 }
 
-/// Gives up the ARMED pins of a chain.
-pub(crate) fn reclaim_armed(mut armed: Armed) {
-    while let Some(timed) = armed.pop() {
-        // SAFETY: ARMED is ours, by the chain (R10).
-        if unsafe { Timed::at(timed) }
-            .node()
-            .state()
-            .unpin(Pins::ARMED)
-        {
+/// Gives up pins of timed nodes, which are the caller's.
+pub(crate) fn reclaim_timed(pinned: impl Iterator<Item = (*mut Timed, Pins)>) {
+    for (timed, pins) in pinned {
+        // SAFETY: the pins are ours, by the chain (R10).
+        if unsafe { Timed::at(timed) }.node().state().unpin(pins) {
             // SAFETY: the last pin was ours (R10).
             unsafe { reclaim(timed.cast()) };
         }

@@ -1,7 +1,7 @@
 //! The timers of one engine: its clock, its nursery and its wheel, whoever drives them, and when that one is to be woken.
 //!
 //! ```text
-//!  armers: nursery ─► next_wake later than mine? wake            undertakers: disarm, or count as abandoned
+//!  armers: nursery ─► next_wake later than mine? wake            undertakers: disarm, or leave to be swept
 //!                                 │
 //!  who has the turn:  collect ─► wheel ─► due ─► (turn.rs marks and tells)
 //!  who sleeps:        next_wake = earliest ─► ASLEEP ─► look again ─► sleep
@@ -17,6 +17,7 @@
 //! Called by `bury`, `turn` and `timers`.
 
 use super::drive::{Drive, Upper};
+use super::dropped::Dropped;
 use super::entry::Kind;
 use super::moves::Moves;
 use super::node::Timed;
@@ -49,8 +50,6 @@ pub(crate) struct Core {
     started_in: AtomicUsize,
     /// One more than the process in which a thread serves; 0: none ever did.
     served_in: AtomicUsize,
-    /// How many abandoned nodes a stripe may count before they are swept out.
-    sweep_at: AtomicUsize,
     parker: Parker,
     /// How many trees use these timers, of an engine of one's own.
     roots: AtomicUsize,
@@ -75,12 +74,10 @@ pub(crate) enum Late {
 impl Core {
     pub(crate) fn new(drive: Drive, upper: Upper) -> Self {
         sync::count_forks();
-        let nursery = Nursery::new();
-        let sweep_at = sweep_at(0, nursery.stripes());
         let started = !matches!(drive, Drive::Thread(_));
         Self {
             drive,
-            nursery,
+            nursery: Nursery::new(),
             wheel: UnsafeCell::new(Wheel::new()),
             wheel_earliest: AtomicUsize::new(Time::NEVER.word()),
             moves: Moves::new(),
@@ -89,7 +86,6 @@ impl Core {
             status: AtomicUsize::new(if started { STARTED } else { 0 }),
             started_in: AtomicUsize::new(0),
             served_in: AtomicUsize::new(0),
-            sweep_at: AtomicUsize::new(sweep_at),
             parker: Parker::new(),
             roots: AtomicUsize::new(0),
             upper,
@@ -193,6 +189,15 @@ impl Core {
         }
     }
 
+    /// Wakes the thread, where there is one, to empty slots that are full of what is far ahead: else all that comes now would go
+    /// to the wheel. A loop is told of deadlines alone.
+    #[cold]
+    fn wake_to_empty(&self) {
+        if let Drive::Thread(_) = &self.drive {
+            self.parker.wake();
+        }
+    }
+
     /// Takes over the ARMED pin of a node; sees to it that it fires. Lock-free; a system call where whoever serves sleeps
     /// past its deadline.
     ///
@@ -205,7 +210,7 @@ impl Core {
         let node = unsafe { Timed::at(timed) }.node();
         let deadline = node.deadline();
         // SAFETY: the caller's promise.
-        unsafe { self.nursery.arm(timed, now) };
+        unsafe { self.nursery.arm(timed, now, || self.wake_to_empty()) };
         model_fence();
         // A store-buffer pair with who stops them, and then collects; and not by `next_wake`, which is the sleeper's.
         if self.is_stopped() {
@@ -238,36 +243,33 @@ impl Core {
         // SAFETY: the caller's promise.
         let disarmed = unsafe { self.nursery.disarm(timed) };
         if !disarmed {
-            self.abandon();
+            // SAFETY: the caller's promise.
+            unsafe { self.abandon(timed) };
         }
         disarmed || tuning::mutant("R10b")
     }
 
-    fn abandon(&self) {
-        let (abandoned, sweep_at) = (
-            self.nursery.abandon(),
-            self.sweep_at.load(Ordering::Relaxed),
-        );
-        if abandoned < sweep_at {
+    /// # Safety
+    ///
+    /// As [`Nursery::abandon`].
+    unsafe fn abandon(&self, timed: *mut Timed) {
+        // SAFETY: the caller's promise.
+        let abandoned = unsafe { self.nursery.abandon(timed) };
+        // Again and again, for the first may be stopped before it wakes (R11).
+        if !abandoned.is_multiple_of(tuning::ABANDONED) {
             return;
         }
         let comes = match &self.drive {
             Drive::Thread(_) => !self.is_orphaned(),
             // The loop has been told, if it can be; if as many again were dropped since, it is elsewhere.
-            Drive::Loop(_) => abandoned < 2 * sweep_at,
+            Drive::Loop(_) => abandoned < 2 * tuning::ABANDONED,
             Drive::Clock(_) => false,
         };
         if comes {
-            // Every one over the mark wakes, for the first may be stopped before it does (R11).
             self.wake();
         } else {
             (self.upper.tidy)(self);
         }
-    }
-
-    /// Whether what was abandoned is to be swept out.
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.nursery.abandoned() >= self.sweep_at.load(Ordering::Relaxed)
     }
 
     /// The turn; `false`: whoever has it goes round once more.
@@ -288,7 +290,7 @@ impl Core {
             self.wheel.with_mut(|wheel| {
                 // SAFETY: whoever has the turn has the wheel (R10).
                 let wheel = unsafe { &mut *wheel };
-                *wheel = Wheel::new();
+                *wheel = wheel.next_generation();
                 self.note(wheel);
             });
             self.moves.end();
@@ -348,7 +350,7 @@ impl Core {
     /// # Safety
     ///
     /// The caller has the turn.
-    unsafe fn take(&self, take: impl FnOnce(&mut Wheel) -> Armed) -> Armed {
+    unsafe fn take<R>(&self, take: impl FnOnce(&mut Wheel) -> R) -> R {
         self.moves.begin();
         let taken = self.wheel.with_mut(|wheel| {
             // SAFETY: whoever has the turn has the wheel (R10).
@@ -361,34 +363,39 @@ impl Core {
         taken
     }
 
-    /// The ARMED pins of what was dropped while it was in the wheel, once there are enough of them.
+    /// Whether what was dropped is to be swept out.
+    pub(crate) fn is_littered(&self) -> bool {
+        self.nursery.is_littered()
+    }
+
+    /// What was dropped when it was in no slot any more, out of the wheel, once there is enough of it.
     ///
     /// # Safety
     ///
     /// The caller has the turn.
-    pub(crate) unsafe fn sweep(&self) -> Armed {
-        if !self.is_crowded() {
-            return Armed::new();
+    pub(crate) unsafe fn sweep(&self) -> Dropped {
+        if !self.is_littered() {
+            return Dropped::new();
         }
-        self.nursery.forget_abandoned();
         // SAFETY: the caller's promise.
-        unsafe {
-            self.take(|wheel| {
-                self.nursery.collect(Time::PAST, wheel);
-                wheel.remove(|timed| {
-                    // SAFETY: what is in the wheel is pinned by it (R10).
-                    let state = Timed::at(timed).node().state().load();
-                    !state.is_held()
-                })
-            })
-        }
+        unsafe { self.take(|wheel| self.take_dropped(Time::PAST, wheel)) }
+    }
+
+    /// # Safety
+    ///
+    /// The caller has the turn.
+    unsafe fn take_dropped(&self, horizon: Time, wheel: &mut Wheel) -> Dropped {
+        let dropped = self.nursery.take_dropped();
+        // After it, so that what had found no slot is in the wheel.
+        self.nursery.collect(horizon, wheel);
+        // SAFETY: collected above.
+        unsafe { wheel.leave_out(&dropped) };
+        dropped
     }
 
     fn note(&self, wheel: &Wheel) {
         self.wheel_earliest
             .store(wheel.earliest().word(), Ordering::SeqCst);
-        let sweep_at = sweep_at(wheel.len(), self.nursery.stripes());
-        self.sweep_at.store(sweep_at, Ordering::Relaxed);
     }
 
     /// No later than any deadline that is armed; `PAST` where some were moved meanwhile, for one may have been overlooked.
@@ -416,27 +423,21 @@ impl Core {
     pub(crate) fn sleep(&self) {
         let announced: Announced = self.parker.announce();
         let until = self.publish_next_wake();
-        if self.is_stopped() || self.is_crowded() {
+        if self.is_stopped() || self.is_littered() || self.nursery.is_crowded() {
             self.parker.rise();
         } else {
             self.parker.sleep(announced, until);
         }
     }
 
-    /// Everything that is armed, with the ARMED pins: the end of the timers, of which the caller has the last count.
-    pub(crate) fn drain(&self) -> Armed {
+    /// Everything that was dropped and not swept: the end of the timers, of which the caller has the last count, so that all
+    /// that was armed has been.
+    pub(crate) fn drain(&self) -> Dropped {
         self.wheel.with_mut(|wheel| {
             // SAFETY: nobody else has the timers any more.
-            let wheel = unsafe { &mut *wheel };
-            self.nursery.collect(Time::NEVER, wheel);
-            wheel.remove(|_| true)
+            unsafe { self.take_dropped(Time::NEVER, &mut *wheel) }
         })
     }
-}
-
-/// How many abandoned nodes a stripe may count, with `length` in the wheel.
-fn sweep_at(length: usize, stripes: usize) -> usize {
-    (tuning::ABANDONED.max(length / 2) / stripes).max(1)
 }
 
 impl fmt::Debug for Core {

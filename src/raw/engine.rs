@@ -120,7 +120,7 @@ impl Timers {
             turn(core);
             return None;
         }
-        if core.is_crowded() {
+        if core.is_littered() {
             return Some(Duration::ZERO);
         }
         (next < Time::NEVER).then(|| next.since(core.now()))

@@ -54,7 +54,7 @@
 //!
 //! What keeps what: a handle keeps its node; an entry's registration keeps its parent from ending, hence all its
 //! ancestors and the core; a list pins the bytes of its entries, not the entries; a link pins the bytes of its target; the
-//! nursery or the wheel pins those of what is armed.
+//! nursery or the wheel pins those of what is armed, and a pile of the nursery those of what was dropped out of its slots.
 //!
 //! # Modules
 //!
@@ -76,6 +76,8 @@
 //! | [`node`] | the records and their blocks |
 //! | [`wheel`] | armed nodes by their deadlines |
 //! | [`turn_word`] | who may use the wheel |
+//! | [`dropped`] | what was dropped and is yet in the wheel |
+//! | [`pile`] | a stack of timed nodes that counts |
 //! | [`nursery`] | where deadlines are armed and disarmed |
 //! | [`drive`] | who drives an engine's timers, and its clock |
 //! | [`moves`] | whether deadlines are being moved to the wheel |
@@ -102,6 +104,7 @@ pub(crate) mod callbacks;
 pub(crate) mod core;
 #[forbid(unsafe_code)]
 pub(crate) mod drive;
+pub(crate) mod dropped;
 pub(crate) mod engine;
 pub(crate) mod entry;
 pub(crate) mod handle;
@@ -115,6 +118,8 @@ pub(crate) mod node;
 pub(crate) mod nursery;
 #[forbid(unsafe_code)]
 pub(crate) mod parker;
+#[forbid(unsafe_code)]
+pub(crate) mod pile;
 pub(crate) mod pool;
 #[forbid(unsafe_code)]
 pub(crate) mod site;

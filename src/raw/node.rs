@@ -3,7 +3,7 @@
 //! ```text
 //!  node     | state parent next back limbo won place kind | cause slot |     line 0: read by who looks
 //!           | head leaving stash registered | stripes | core | channel | deadline |   line 1: by who derives and drops
-//!  timed    | node | cause of the deadline | nursery slot | next | waker |
+//!  timed    | node | cause of the deadline | nursery slot | next | wheel | waker |
 //!  merged   | node | links |
 //!  waiter   | state parent next back limbo won place kind | waker |
 //!  callback | state parent next back limbo won place kind | function |
@@ -14,6 +14,7 @@
 //! other. All come from blocks of two sizes.
 
 use super::core::Core;
+use super::dropped::InWheel;
 use super::entry::{Entry, Kind, Parent, ParentRef};
 use super::list::Branch;
 use super::nursery::SlotAt;
@@ -48,10 +49,11 @@ pub(crate) struct Timed {
     node: Node,
     /// The cause given for the deadline.
     pub(crate) cause: CauseSlot,
-    /// Written by its creator only.
+    /// Its creator's; then its undertaker's, who may leave there what is below it on the pile of what was dropped.
     slot: UnsafeCell<SlotAt>,
     /// The next on the inbox, in the wheel, or of those that are due: goes with the ARMED pin.
     next: UnsafeCell<*mut Self>,
+    pub(crate) in_wheel: InWheel,
     /// Of a `Sleep`.
     pub(crate) waker: WakerCell,
 }
@@ -130,6 +132,7 @@ impl Node {
                 cause: CauseSlot::new(),
                 slot: UnsafeCell::new(SlotAt::NOWHERE),
                 next: UnsafeCell::new(ptr::null_mut()),
+                in_wheel: InWheel::new(),
                 waker: WakerCell::new(),
             })
             .cast()
@@ -222,7 +225,7 @@ impl Timed {
 
     /// # Safety
     ///
-    /// The caller is the creator, and has not handed the node out.
+    /// The caller is the creator, and has not handed the node out; or the undertaker.
     pub(crate) unsafe fn set_slot(&self, at: SlotAt) {
         // SAFETY: the caller's promise; nobody else writes the cell, and only the undertaker reads it.
         self.slot.with_mut(|slot| unsafe { *slot = at });
@@ -230,9 +233,9 @@ impl Timed {
 
     /// # Safety
     ///
-    /// The caller is the undertaker.
+    /// The caller is the undertaker; or has taken the pile on which that one left the node.
     pub(crate) unsafe fn slot(&self) -> SlotAt {
-        // SAFETY: written by the creator, before it handed the node out.
+        // SAFETY: written by the creator, before it handed the node out, and by the undertaker, before it left it.
         self.slot.with(|slot| unsafe { *slot })
     }
 

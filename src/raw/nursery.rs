@@ -4,7 +4,8 @@
 //!  stripe:  slots [ – | node, tick | – | node, tick | … ]   arm: CAS from empty; disarm, collect: CAS to empty
 //!           marks      a bit for each 16 slots: set by who arms, if it is not; cleared by who collects, if nothing is left
 //!           earliest   lowered by who arms; raised by who collects, to the earliest that is left
-//!           inbox      a stack of those that found no slot
+//!           inbox      a pile of those that found no slot
+//!           dropped    a pile of those that were dropped when they were in no slot any more
 //! ```
 //!
 //! A slot is one word, filled by one CAS and emptied by another: that one's winner has the ARMED pin of the node that was
@@ -21,8 +22,10 @@
 //!
 //! Called by `core`.
 
+use super::dropped::Dropped;
 use super::head;
 use super::node::Timed;
+use super::pile::Pile;
 use super::time::Time;
 use super::wheel::Wheel;
 use crate::local;
@@ -85,11 +88,11 @@ struct Stripe {
     hint: AtomicUsize,
     /// No later than any deadline in the slots or the inbox.
     earliest: AtomicUsize,
-    inbox: AtomicUsize,
+    inbox: Pile,
     /// Somebody found no slot since the last collection.
     full: AtomicUsize,
-    /// Dropped nodes that were not in a slot any more, since the last sweep.
-    abandoned: AtomicUsize,
+    /// Dropped nodes that were not in a slot any more, since the last sweep: a LINK pin of each.
+    dropped: Pile,
 }
 
 /// The stripes, about one a core: a power of two of them.
@@ -98,12 +101,20 @@ pub(crate) struct Nursery {
     stripes: Box<[CachePadded<Stripe>]>,
 }
 
-/// Where in the nursery a node is: its slot, or not in one.
+/// Where in the nursery a node is: its slot, or not in one. Or, of what was dropped, what is below it on the pile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotAt(usize);
 
 impl SlotAt {
     pub(crate) const NOWHERE: Self = Self(usize::MAX);
+
+    pub(crate) fn above(timed: *mut Timed) -> Self {
+        Self(timed.expose_provenance())
+    }
+
+    pub(crate) fn below(self) -> *mut Timed {
+        ptr::with_exposed_provenance_mut(self.0)
+    }
 }
 
 impl Stripe {
@@ -113,9 +124,9 @@ impl Stripe {
             marks: AtomicUsize::new(0),
             hint: AtomicUsize::new(0),
             earliest: AtomicUsize::new(Time::NEVER.word()),
-            inbox: AtomicUsize::new(0),
+            inbox: Pile::new(),
             full: AtomicUsize::new(0),
-            abandoned: AtomicUsize::new(0),
+            dropped: Pile::new(),
         }
     }
 
@@ -159,27 +170,18 @@ impl Stripe {
         }
     }
 
+    /// Answers with how many have been since the last collection.
+    ///
     /// # Safety
     ///
     /// As [`Nursery::arm`].
-    unsafe fn spill(&self, timed: *mut Timed) {
-        let mut top = self.inbox.load(Ordering::Relaxed);
-        loop {
-            // SAFETY: not yet on the stack, the word is the caller's.
-            unsafe { Timed::at(timed).set_next(ptr::with_exposed_provenance_mut(top)) };
-            // ORDERING: SeqCst as the publication of a slot. No ABA: what is below the top is not looked at.
-            match self.inbox.compare_exchange(
-                top,
-                timed.expose_provenance(),
-                Ordering::SeqCst,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => break,
-                Err(now) => top = now,
-            }
-        }
+    unsafe fn spill(&self, timed: *mut Timed) -> usize {
+        // SAFETY: not yet on the pile, the word is the caller's.
+        let link = |below| unsafe { Timed::at(timed).set_next(below) };
+        let spilled = self.inbox.push(timed, link);
         // Only says that a collection should empty the slots, which it does sooner or later.
         self.full.store(1, Ordering::Relaxed);
+        spilled
     }
 }
 
@@ -197,12 +199,13 @@ impl Nursery {
         (index, &self.stripes[index])
     }
 
-    /// Takes over the ARMED pin of a node. Lock-free. It says nothing to whoever sleeps until an earlier deadline.
+    /// Takes over the ARMED pin of a node. Lock-free. It says nothing to whoever sleeps until an earlier deadline, but calls
+    /// `crowded` where so many have found no slot that the slots are to be emptied.
     ///
     /// # Safety
     ///
     /// The node is ARMED, was never armed before, and the caller is its creator and has a handle of it.
-    pub(crate) unsafe fn arm(&self, timed: *mut Timed, now: Time) {
+    pub(crate) unsafe fn arm(&self, timed: *mut Timed, now: Time, crowded: impl FnOnce()) {
         // SAFETY: the caller's promise.
         let this = unsafe { Timed::at(timed) };
         let due = this.node().deadline().min(now.after(LOOKED_AT));
@@ -215,7 +218,8 @@ impl Nursery {
                 stripe.hint.store(at + 1, Ordering::Relaxed);
             }
             // SAFETY: the caller's promise.
-            None => unsafe { stripe.spill(timed) },
+            None if unsafe { stripe.spill(timed) }.is_multiple_of(tuning::SPILLED) => crowded(),
+            None => {}
         }
         model_fence();
         if let Some(at) = filled {
@@ -250,26 +254,42 @@ impl Nursery {
         disarmed
     }
 
-    /// Counts a node that was dropped when it was not in a slot any more; answers with how many of them this stripe has.
-    pub(crate) fn abandon(&self) -> usize {
-        self.own().1.abandoned.fetch_add(1, Ordering::Relaxed) + 1
+    /// Leaves a node that was dropped when it was not in a slot any more to whoever sweeps; answers with how many of them this
+    /// stripe has. Lock-free.
+    ///
+    /// # Safety
+    ///
+    /// As [`disarm`](Self::disarm), which said `false`.
+    pub(crate) unsafe fn abandon(&self, timed: *mut Timed) -> usize {
+        // SAFETY: the caller's promise.
+        let this = unsafe { Timed::at(timed) };
+        // For the pile: it may be fired meanwhile, and ARMED given up by who does that.
+        this.node().state().pin_link();
+        // SAFETY: the undertaker is through with the word.
+        let link = |below| unsafe { this.set_slot(SlotAt::above(below)) };
+        self.own().1.dropped.push(timed, link)
     }
 
-    /// How many of them the stripe has that has the most.
-    pub(crate) fn abandoned(&self) -> usize {
-        let each = |stripe: &CachePadded<Stripe>| stripe.abandoned.load(Ordering::Relaxed);
-        self.stripes.iter().map(each).max().unwrap_or(0)
+    /// Whether enough of them are on a pile.
+    pub(crate) fn is_littered(&self) -> bool {
+        let each = |stripe: &CachePadded<Stripe>| stripe.dropped.count() >= tuning::ABANDONED;
+        self.stripes.iter().any(each)
     }
 
-    /// Starts counting them anew.
-    pub(crate) fn forget_abandoned(&self) {
+    /// Whether enough have found no slot.
+    pub(crate) fn is_crowded(&self) -> bool {
+        let each = |stripe: &CachePadded<Stripe>| stripe.inbox.count() >= tuning::SPILLED;
+        self.stripes.iter().any(each)
+    }
+
+    /// All that is on the piles.
+    pub(crate) fn take_dropped(&self) -> Dropped {
+        let mut dropped = Dropped::new();
         for stripe in &self.stripes {
-            stripe.abandoned.store(0, Ordering::Relaxed);
+            // SAFETY: the pile is ours, with its pins.
+            unsafe { dropped.add(stripe.dropped.take()) };
         }
-    }
-
-    pub(crate) fn stripes(&self) -> usize {
-        self.stripes.len()
+        dropped
     }
 
     /// No later than any deadline that is armed here.
@@ -309,13 +329,12 @@ impl Stripe {
         // That late ticks may have wrapped around.
         let late = horizon.since(Time::from_word(earliest)) > LOOKED_AT;
         let all = late || horizon == Time::NEVER;
-        let mut spilled: *mut Timed =
-            ptr::with_exposed_provenance_mut(self.inbox.swap(0, Ordering::SeqCst));
+        let mut spilled = self.inbox.take();
         while !spilled.is_null() {
-            // SAFETY: what was on the stack is ours, with its ARMED pin (R10).
+            // SAFETY: what was on the pile is ours, with its ARMED pin (R10).
             let next = unsafe { Timed::at(spilled).next() };
             // SAFETY: as above.
-            unsafe { wheel.insert(spilled) };
+            unsafe { wheel.insert_spilled(spilled) };
             spilled = next;
         }
         let mut ahead = i64::MAX;

@@ -16,7 +16,7 @@
 //! | LISTED | creation | who unlinked it, or its parent's end | the parent's list points here |
 //! | ARMED | creation | who disarmed it, or whoever has the timers' turn | the nursery or the wheel points here |
 //! | PART | the creator of a merged node, before anybody sees it | the same, before it hands the node out | nobody has a context of it: it is in the making, or another one continues it |
-//! | links | a merge, for each link | the end of that link's bytes | links of other parents point here |
+//! | links | a merge, for each link; the undertaker of a timed node | the end of that link's bytes; whoever has the timers' turn | links of other parents point here; it is on the pile of what was dropped |
 //! | handles | `acquire` | `release` | how many handles there are; the low half stays still under them, so a sleeper on it is not disturbed |
 
 mod end;
@@ -64,7 +64,7 @@ impl Pins {
     pub(crate) const LISTED: Self = Self(LISTED);
     /// The nursery or the wheel.
     pub(crate) const ARMED: Self = Self(ARMED);
-    /// A link of a merged node, or the `AfterFunc` of a callback.
+    /// A link of a merged node; the `AfterFunc` of a callback, or the pile that a dropped timed node is on, of which there is one.
     pub(crate) const LINK: Self = Self(LINK_ONE);
 
     pub(crate) const fn and(self, others: Self) -> Self {
@@ -410,7 +410,7 @@ impl State {
         self.0.fetch_and(!PART, Ordering::Relaxed);
     }
 
-    /// One more link points here. The caller keeps the node by a handle.
+    /// One more link points here, or the pile does. The caller keeps the node by a handle, or as its undertaker.
     pub(crate) fn pin_link(&self) {
         let before = Snapshot(self.0.fetch_add(LINK_ONE, Ordering::Relaxed));
         debug_assert!(before.links() < tuning::LINKS_MAX);

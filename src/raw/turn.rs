@@ -63,7 +63,7 @@ pub(crate) fn tidy(core: &Core) {
         return;
     }
     // SAFETY: begun above.
-    bury::reclaim_armed(unsafe { core.sweep() });
+    bury::reclaim_timed(unsafe { core.sweep().into_pins() });
     // SAFETY: begun above.
     while !unsafe { core.end_turn() } {
         // SAFETY: begun above.
@@ -92,7 +92,7 @@ unsafe fn pass(core: &Core) -> usize {
         fired += end(core, unsafe { core.take_due() }, End::EXPIRED);
     }
     // SAFETY: the caller's promise.
-    bury::reclaim_armed(unsafe { core.sweep() });
+    bury::reclaim_timed(unsafe { core.sweep().into_pins() });
     fired
 }
 
@@ -102,6 +102,6 @@ fn end(core: &Core, taken: Armed, end: End) -> usize {
     let (ended, fired) = unsafe { walk::expire(&taken, end) };
     report(core, &ended, end);
     waits::tell(ended);
-    bury::reclaim_armed(taken);
+    bury::reclaim_timed(taken.into_pins());
     fired
 }

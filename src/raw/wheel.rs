@@ -9,9 +9,14 @@
 //! when: it knows the least deadline in it, and what is due is compared in nanoseconds. `base` never passes a slot that
 //! holds something, so all of a lower level is earlier than all of a higher one.
 //!
+//! A slot's chain goes both ways, so what was dropped is taken out in one step, however much is in the wheel.
+//!
 //! Pure bookkeeping: it knows no clock, no thread and no atomic. Called by `core`, by whoever has the turn.
 
+use super::dropped::{Dropped, IN, LEFT_OUT, OUT};
+use super::head;
 use super::node::Timed;
+use super::state::Pins;
 use super::time::Time;
 use std::ptr;
 
@@ -64,6 +69,11 @@ impl Armed {
             next = unsafe { Timed::at(timed).next() };
             Some(timed)
         })
+    }
+
+    /// All of it, with the pin that the chain has.
+    pub(crate) fn into_pins(mut self) -> impl Iterator<Item = (*mut Timed, Pins)> {
+        std::iter::from_fn(move || self.pop().map(|timed| (timed, Pins::ARMED)))
     }
 
     /// The earliest deadline first. By merging runs of doubling length: no recursion, no allocation.
@@ -159,7 +169,8 @@ struct Level {
 pub(crate) struct Wheel {
     levels: Box<[Level]>,
     base: Time,
-    length: usize,
+    /// In the bits that an address does not need.
+    generation: usize,
 }
 
 const fn shift(level: usize) -> u32 {
@@ -180,12 +191,16 @@ impl Wheel {
             // Level by level: all of them at once are more than a small stack has room for.
             levels: (0..LEVELS).map(level).collect(),
             base: Time::PAST,
-            length: 0,
+            generation: 0,
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.length
+    /// An empty one, to go on in its place: nobody comes to what is in it any more.
+    pub(crate) fn next_generation(&self) -> Self {
+        Self {
+            generation: self.generation.wrapping_add(1 << head::ADDRESS_BITS),
+            ..Self::new()
+        }
     }
 
     fn place(&self, deadline: Time) -> (usize, usize) {
@@ -213,7 +228,7 @@ impl Wheel {
         std::mem::replace(&mut level.slots[slot].armed, Armed::new())
     }
 
-    /// The earliest deadline.
+    /// No later than the earliest deadline; earlier, where that one was dropped, and then until it would have come.
     pub(crate) fn earliest(&self) -> Time {
         self.first().map_or(Time::NEVER, |(level, slot, _)| {
             self.levels[level].slots[slot].earliest
@@ -230,14 +245,15 @@ impl Wheel {
         {
             let mut armed = self.take(level, slot);
             while let Some(timed) = armed.pop() {
-                self.length -= 1;
-                let to = if deadline(timed) <= now {
-                    &mut due
-                } else {
-                    &mut rest
-                };
                 // SAFETY: it was in the wheel, which has the pin (R10).
-                unsafe { to.push(timed) };
+                unsafe {
+                    if deadline(timed) <= now {
+                        Timed::at(timed).in_wheel.set(OUT);
+                        due.push(timed);
+                    } else {
+                        rest.push(timed);
+                    }
+                }
             }
         }
         self.base = self.base.max(now);
@@ -256,10 +272,12 @@ impl Wheel {
             for slot in 0..SLOTS {
                 let mut armed = self.take(level, slot);
                 while let Some(timed) = armed.pop() {
-                    self.length -= 1;
                     if of(timed) {
                         // SAFETY: it was in the wheel, which has the pin (R10).
-                        unsafe { removed.push(timed) };
+                        unsafe {
+                            Timed::at(timed).in_wheel.set(OUT);
+                            removed.push(timed);
+                        }
                     } else {
                         // The slot it came from, for `base` stays: of what is put back nothing is met again.
                         // SAFETY: as above.
@@ -281,15 +299,83 @@ impl Wheel {
         let (level, slot) = self.place(deadline);
         let level = &mut self.levels[level];
         let into = &mut level.slots[slot];
-        let alone = level.occupied & (1 << slot) == 0;
-        into.earliest = if alone {
+        let second = into.armed.first;
+        into.earliest = if second.is_null() {
             deadline
         } else {
             into.earliest.min(deadline)
         };
         level.occupied |= 1 << slot;
+        let behind = |timed: *mut Timed| self.generation | timed.expose_provenance() | IN;
+        // SAFETY: the caller's promise; what is in the wheel is pinned by it (R10).
+        unsafe {
+            into.armed.push(timed);
+            Timed::at(timed).in_wheel.set(behind(ptr::null_mut()));
+            if !second.is_null() {
+                Timed::at(second).in_wheel.set(behind(timed));
+            }
+        }
+    }
+
+    /// As [`insert`](Self::insert), of what found no slot of the nursery: left out, if it was dropped meanwhile.
+    ///
+    /// # Safety
+    ///
+    /// As [`insert`](Self::insert).
+    pub(crate) unsafe fn insert_spilled(&mut self, timed: *mut Timed) {
         // SAFETY: the caller's promise.
-        unsafe { into.armed.push(timed) };
-        self.length += 1;
+        let this = unsafe { Timed::at(timed) };
+        // What is pinned so is on a pile, or about to be.
+        if this.node().state().load().links() == 0 {
+            // SAFETY: the caller's promise.
+            unsafe { self.insert(timed) };
+        } else {
+            // SAFETY: whoever has the wheel has the turn.
+            unsafe { this.in_wheel.set(LEFT_OUT) };
+        }
+    }
+
+    /// Takes out what of it is in: a step for each.
+    ///
+    /// # Safety
+    ///
+    /// What had found no slot before it was dropped was inserted.
+    pub(crate) unsafe fn leave_out(&mut self, dropped: &Dropped) {
+        for timed in dropped.iter() {
+            // SAFETY: pinned by the chain (R10).
+            unsafe { self.unlink(timed) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The node is pinned.
+    unsafe fn unlink(&mut self, timed: *mut Timed) {
+        // SAFETY: the caller's promise; and what is in the wheel, as its neighbours are, is pinned by it (R10).
+        unsafe {
+            let this = Timed::at(timed);
+            let place = this.in_wheel.get();
+            // Of another generation are its neighbours too.
+            if place & !head::POINTER != self.generation | IN {
+                return;
+            }
+            let next = this.next();
+            if !next.is_null() {
+                Timed::at(next).in_wheel.set(place);
+            }
+            let before: *mut Timed = ptr::with_exposed_provenance_mut(place & head::POINTER);
+            if before.is_null() {
+                // The slot it was put into, for `base` has not passed that.
+                let (level, slot) = self.place(deadline(timed));
+                let level = &mut self.levels[level];
+                level.slots[slot].armed.first = next;
+                if next.is_null() {
+                    level.occupied &= !(1 << slot);
+                }
+            } else {
+                Timed::at(before).set_next(next);
+            }
+            this.in_wheel.set(LEFT_OUT);
+        }
     }
 }
