@@ -43,8 +43,6 @@ struct State {
     /// When the phase began, and why.
     soft: Option<(Instant, Cause)>,
     hard: Option<(Instant, Cause)>,
-    /// Somebody has waited for the whole of it. The clock of an engine that is shut down may stand, and says nothing of that.
-    cleanup_over: bool,
     drained: usize,
     canceled: usize,
     panicked: Vec<Arc<str>>,
@@ -234,13 +232,11 @@ impl Inner {
     }
 
     fn cleanup_left(&self) -> Duration {
-        let began = {
-            let state = lock(&self.state);
-            if state.cleanup_over {
-                return Duration::ZERO;
-            }
-            state.hard.as_ref().map(|(began, _)| *began)
-        };
+        // The clock of an engine that is shut down may stand, and says nothing of this.
+        if self.cleaning.is_done() {
+            return Duration::ZERO;
+        }
+        let began = lock(&self.state).hard.as_ref().map(|(began, _)| *began);
         self.limits.cleanup.saturating_sub(self.since(began))
     }
 
@@ -259,17 +255,15 @@ impl Inner {
     pub(super) fn report(&self) -> ShutdownReport {
         let now = self.parent.now();
         let report = {
-            let mut state = lock(&self.state);
+            let state = lock(&self.state);
             let soft = state.soft.clone();
             let (began, cause) = soft.unwrap_or_else(|| (now, ShutdownCause::Requested.into()));
-            let late = state.registered(now);
-            state.cleanup_over |= !late.is_empty();
             ShutdownReport {
                 cause,
                 drained: state.drained,
                 canceled: state.canceled,
                 panicked: state.panicked.clone(),
-                late,
+                late: state.registered(now),
                 took: now.saturating_duration_since(began),
             }
         };
