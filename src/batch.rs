@@ -140,7 +140,10 @@ impl Batch {
             }
         }
         if let Some(panic) = first {
-            contain(|| drop(given));
+            // One by one: of two that panic in one drop the second ends the process.
+            for lost in given {
+                contain(|| drop(lost));
+            }
             resume_unwind(panic);
         }
         given

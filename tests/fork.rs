@@ -3,7 +3,7 @@
 
 #![cfg(target_os = "linux")]
 
-use ripcord::{CancelGuard, Context, Done, Engine, EngineStopped, Error};
+use ripcord::{CancelGuard, Context, Done, Engine, EngineStopped, Error, Shutdown};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -116,7 +116,13 @@ fn in_child(before: Before) -> Result<(), u8> {
     own.shutdown();
     step(17, is_stopped(&armed_here) && is_stopped(&armed_before))?;
     drop((root, timed, own, engine));
-    Ok(())
+    let shutdown = Shutdown::builder()
+        .grace(MS)
+        .cleanup(MS)
+        .build(&Context::background());
+    let (stuck, _work) = shutdown.register("stuck").map_err(|_| 18)?;
+    shutdown.stop();
+    step(19, shutdown.wait().late.len() == 1 && stuck.is_done())
 }
 
 /// Forks; the child ends with the number of the step that failed, if one does.

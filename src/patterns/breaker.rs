@@ -183,7 +183,8 @@ impl CircuitBreaker {
             let polled = poll_fn(|task| {
                 permit.panicked = Some(true);
                 let polled = operation.as_mut().poll(task);
-                permit.panicked = Some(false);
+                // The drop of one that is ready is the call's own, too.
+                permit.panicked = Some(polled.is_ready());
                 polled
             });
             ctx.run(polled).await

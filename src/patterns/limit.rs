@@ -61,11 +61,11 @@ impl Limit {
         goes_on
     }
 
-    /// Blocks until it is over.
+    /// Blocks until it is over. By the clock too: in the child of a fork nobody ends what is waited for.
     pub(super) fn wait(&mut self) {
-        self.end().wait();
+        self.end().wait_timeout(self.length);
         while self.goes_on() {
-            self.end().wait();
+            self.end().wait_timeout(self.length);
         }
     }
 

@@ -252,8 +252,8 @@ impl Shutdown {
     /// Blocks until stopping has begun, and then until all work has ended, or the limits are over; says how it went. Any
     /// number of threads may wait, before or after.
     ///
-    /// Begins the hard phase at the end of the grace, and wakes then as [`stop`](Self::stop). Allocates the report. On an engine that
-    /// is driven or manual somebody else has to turn it or move it.
+    /// Begins the hard phase at the end of the grace, and wakes then as [`stop`](Self::stop). Allocates the report. A manual clock
+    /// somebody else has to move; an engine that is driven need not be turned. In the child of a fork it keeps the limits.
     pub fn wait(&self) -> ShutdownReport {
         self.inner.stops().wait();
         self.inner.soft_ends().wait();
@@ -261,7 +261,8 @@ impl Shutdown {
         self.inner.report()
     }
 
-    /// As [`wait`](Self::wait), for tasks: on any runtime. The future is `'static`; dropping it stops waiting and nothing else. Where
+    /// As [`wait`](Self::wait), for tasks: on any runtime; the limits need the engine's timer thread, or turns. The future is
+    /// `'static`; dropping it stops waiting and nothing else. Where
     /// the timer thread cannot be started, it wakes itself to look at the clock, again and again: a thread of its executor is busy
     /// with it, and runs its other tasks in between.
     ///

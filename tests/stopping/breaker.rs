@@ -3,7 +3,7 @@ use ripcord::{
 };
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context as Task, Poll, Waker};
@@ -283,6 +283,34 @@ fn a_panic_beside_a_call_is_not_the_calls() {
         let mut call = pin!(breaker.run(&ctx, work));
         let mut task = Task::from_waker(Waker::noop());
         let _ = call.as_mut().poll(&mut task);
+    }));
+    assert!(panic.is_err());
+    assert!(matches!(breaker.state(&ctx), CircuitState::Open(_)));
+}
+
+#[test]
+fn a_call_that_panics_as_it_is_dropped_has_failed() {
+    struct Panics;
+
+    impl Future for Panics {
+        type Output = Result<(), &'static str>;
+
+        fn poll(self: Pin<&mut Self>, _: &mut Task<'_>) -> Poll<Self::Output> {
+            Poll::Ready(Err("refused"))
+        }
+    }
+
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("in the drop");
+        }
+    }
+
+    let ctx = Context::background();
+    let breaker = CircuitBreaker::new(1, COOL_DOWN).unwrap();
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        let mut call = pin!(breaker.run(&ctx, Panics));
+        let _ = call.as_mut().poll(&mut Task::from_waker(Waker::noop()));
     }));
     assert!(panic.is_err());
     assert!(matches!(breaker.state(&ctx), CircuitState::Open(_)));

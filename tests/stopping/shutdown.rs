@@ -3,7 +3,7 @@ use ripcord::{
 };
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context as Task, Poll, Wake, Waker};
@@ -571,4 +571,101 @@ fn one_that_is_dropped_in_its_grace_lets_go_of_all() {
     while Arc::strong_count(&held) > 1 {
         thread::yield_now(); // the callback that was to end the grace
     }
+}
+
+#[test]
+fn where_the_last_work_ends_in_its_grace_no_hard_phase_begins() {
+    for _ in 0..2_000 {
+        let (root, clock) = super::stopped_time();
+        let shutdown = of_parent(&root);
+        let (_ctx, work) = shutdown.register("job").unwrap();
+        shutdown.stop();
+        let report = thread::scope(|scope| {
+            scope.spawn(|| clock.advance(MINUTE));
+            scope.spawn(|| drop(work));
+            shutdown.wait()
+        });
+        let hard = shutdown.working().is_done();
+        assert_eq!(
+            (report.drained, report.canceled),
+            if hard { (0, 1) } else { (1, 0) }
+        );
+    }
+}
+
+/// Calls it when `ctx` tells of its end, inside of what ended it.
+fn call_at(ctx: &Context, call: impl FnOnce() + Send + 'static) -> ripcord::Done {
+    let mut done = ctx.done();
+    let calls = Calls(Mutex::new(Some(Box::new(call))));
+    let waker = Waker::from(Arc::new(calls));
+    let polled = Pin::new(&mut done).poll(&mut Task::from_waker(&waker));
+    assert!(polled.is_pending());
+    done
+}
+
+#[test]
+fn one_that_waits_is_through_while_a_hard_stop_without_work_is_held_up() {
+    let shutdown = of(MINUTE, MINUTE);
+    let (reports, reported) = mpsc::channel();
+    let mut waiting = Box::pin(shutdown.wait_async());
+    let _held_up = call_at(shutdown.working(), move || {
+        let polled = waiting.as_mut().poll(&mut Task::from_waker(Waker::noop()));
+        reports.send(polled.is_ready()).unwrap();
+    });
+    shutdown.stop_now();
+    assert_eq!(
+        reported.try_recv(),
+        Ok(true),
+        "there is nothing to wait for"
+    );
+}
+
+#[test]
+fn a_further_hard_stop_tells_those_who_accept_though_the_first_is_held_up() {
+    for hard in [true, false] {
+        let shutdown = of(Duration::ZERO, MINUTE);
+        let (ctx, _work) = shutdown.register("job").unwrap();
+        let (tells, told) = mpsc::channel();
+        let again = shutdown.clone();
+        let _held_up = call_at(&ctx, move || {
+            let begun = again.stop_now();
+            tells.send((begun, again.accepting().cause())).unwrap();
+        });
+        if hard {
+            shutdown.stop_now_with(Cause::msg("deploy"));
+        } else {
+            shutdown.stop_with(Cause::msg("deploy"));
+        }
+        let (begun, cause) = told.try_recv().unwrap();
+        assert!(!begun);
+        assert_eq!(cause.expect("it was told").to_string(), "deploy");
+    }
+}
+
+#[test]
+fn what_the_parents_end_has_begun_is_begun_by_nobody_else() {
+    let (parent, guard) = Context::background().with_cancel();
+    let shutdown = of_parent(&parent);
+    let (_ctx, _work) = shutdown.register("job").unwrap();
+    guard.cancel();
+    assert!(!shutdown.stop());
+    assert!(!shutdown.stop_now());
+}
+
+#[test]
+fn a_cleanup_after_the_parents_end_is_the_same_for_all_who_ask() {
+    let (root, clock) = super::stopped_time();
+    let (parent, guard) = root.with_cancel();
+    let shutdown = of_parent(&parent);
+    let (ctx, _work) = shutdown.register("upload").unwrap();
+    guard.cancel();
+    let (first, _guard) = shutdown.cleanup(&ctx);
+    assert_eq!(first.remaining(), Some(MINUTE));
+    clock.advance(MINUTE / 2);
+    let (second, _guard) = shutdown.cleanup(&ctx);
+    assert_eq!(second.remaining(), Some(MINUTE / 2));
+}
+
+fn of_parent(parent: &Context) -> Shutdown {
+    Shutdown::builder().cleanup(MINUTE).build(parent)
 }

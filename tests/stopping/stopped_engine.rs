@@ -107,3 +107,16 @@ fn a_cleanup_by_a_clock_that_is_stopped_ends_and_another_has_the_rest() {
     let (again, _guard) = shutdown.cleanup(&ctx);
     assert!(!again.is_done());
 }
+
+#[test]
+fn a_thread_that_waits_needs_no_turns() {
+    let (engine, _driver) = Engine::builder().driven().unwrap();
+    let shutdown = Shutdown::builder()
+        .grace(Duration::from_millis(1))
+        .cleanup(Duration::from_millis(1))
+        .build(&engine.background());
+    let (ctx, _work) = shutdown.register("stuck").unwrap();
+    shutdown.stop();
+    assert_eq!(shutdown.wait().late.len(), 1);
+    assert!(ctx.is_done());
+}

@@ -349,3 +349,16 @@ fn of_several_panics_it_is_the_first_whatever_the_drop_of_the_others_does() {
     let panic = std::panic::catch_unwind(|| batch.process(work)).unwrap_err();
     assert_eq!(panic.downcast_ref(), Some(&"the first"));
 }
+
+#[test]
+fn of_a_panic_and_results_it_is_the_panic_whatever_the_drop_of_these_does() {
+    let batch = Context::background().batch(3);
+    let work = |index, _: &Context| -> Result<Bomb, Error> {
+        match index {
+            0 => panic!("the first"),
+            _ => Ok(Bomb),
+        }
+    };
+    let panic = std::panic::catch_unwind(|| batch.process(work).len()).unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"the first"));
+}

@@ -53,7 +53,7 @@ pub enum RetryError<E> {
 pub enum AttemptError<E> {
     /// It gave back this error.
     Failed(E),
-    /// It had not ended when its time was over, or its caller's, or the engine was shut down that kept its time; and was dropped.
+    /// It had not ended when its time was over, or its caller's, and was dropped.
     TimedOut,
     /// Its time was not kept to its end: the engine was shut down, or the timer thread cannot be started, as the cause says. It
     /// was dropped. It counts as an attempt, for nobody knows how far it had come.

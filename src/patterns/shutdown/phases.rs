@@ -43,8 +43,6 @@ struct State {
     /// When the phase began, and why.
     soft: Option<(Instant, Cause)>,
     hard: Option<(Instant, Cause)>,
-    /// Somebody has waited for the whole of it. The clock of an engine that is shut down may stand, and says nothing of that.
-    cleanup_over: bool,
     drained: usize,
     canceled: usize,
     panicked: Vec<Arc<str>>,
@@ -110,7 +108,7 @@ impl Inner {
     }
 
     pub(super) fn begin_soft(self: &Arc<Self>, cause: Cause) -> bool {
-        let Some(nobody) = self.note_soft(&cause) else {
+        let Some((begins, nobody)) = self.note_soft(&cause) else {
             return false;
         };
         let grace = self.limits.grace;
@@ -119,37 +117,45 @@ impl Inner {
         } else if !nobody && grace < Duration::MAX {
             end_after(Arc::downgrade(self), self.grace());
         }
-        self.tell_soft(cause, nobody);
-        true
+        self.tell_soft();
+        begins
     }
 
     pub(super) fn stop_now(&self, cause: Cause) -> bool {
-        let soft = self.note_soft(&cause);
-        let begun = self.begin_hard(cause.clone());
-        if let Some(nobody) = soft {
-            self.tell_soft(cause, nobody);
-        }
-        begun
+        self.note_soft(&cause);
+        let begins = self.begin_hard(cause, true);
+        self.tell_soft();
+        begins
     }
 
-    /// Last of all: whoever is told here may hold the stop up, and what else there is to see of it is there by then.
-    fn tell_soft(&self, cause: Cause, nobody: bool) {
+    /// Last of all: whoever is told here may hold the stop up, and what else there is to see of it is there by then. Also where
+    /// another has noted the phase, which may be held up before it comes to this.
+    fn tell_soft(&self) {
+        let noted = lock(&self.state).soft.clone();
+        if let Some((_, cause)) = noted {
+            self.stop_accepting.cancel_with(cause);
+        }
+    }
+
+    /// Answers whether the phase begins by this, and whether nobody is registered; `None`: it was noted before.
+    fn note_soft(&self, cause: &Cause) -> Option<(bool, bool)> {
+        // Where the parent's end came first, that has begun it, and is the cause.
+        let parents = self.accepting.cause();
+        let begins = parents.is_none();
+        let cause = parents.unwrap_or_else(|| cause.clone());
+        let nobody = {
+            let mut state = lock(&self.state);
+            if state.soft.is_some() {
+                return None;
+            }
+            state.soft = Some((self.parent.now(), cause));
+            state.entries.is_empty()
+        };
         if nobody {
+            // Before anybody is told who may hold this up: there is nothing to wait for.
             self.all_ended.cancel();
         }
-        self.stop_accepting.cancel_with(cause);
-    }
-
-    /// Answers whether nobody is registered; `None`: it was noted before.
-    fn note_soft(&self, cause: &Cause) -> Option<bool> {
-        // Where the parent's end came first, that is the cause.
-        let cause = self.accepting.cause().unwrap_or_else(|| cause.clone());
-        let mut state = lock(&self.state);
-        if state.soft.is_some() {
-            return None;
-        }
-        state.soft = Some((self.parent.now(), cause));
-        Some(state.entries.is_empty())
+        Some((begins, nobody))
     }
 
     /// What is left of the grace; over too when there is nothing to wait for any more.
@@ -165,22 +171,24 @@ impl Inner {
 
     /// Begins the hard phase where somebody is still there.
     fn end_grace(&self) {
-        if !lock(&self.state).entries.is_empty() {
-            let over = || ShutdownCause::GraceOver(self.limits.grace).into();
-            self.begin_hard(self.working.cause().unwrap_or_else(over));
-        }
+        let over = || ShutdownCause::GraceOver(self.limits.grace).into();
+        self.begin_hard(self.working.cause().unwrap_or_else(over), false);
     }
 
-    /// The work is cancelled when it returns, also where another has noted the phase and is on the way.
-    fn begin_hard(&self, cause: Cause) -> bool {
+    /// The work is cancelled when it returns, also where another has noted the phase and is on the way. Answers whether it begins
+    /// by this.
+    fn begin_hard(&self, cause: Cause, asked: bool) -> bool {
         let (begins, cause) = {
             let mut state = lock(&self.state);
             match &state.hard {
                 Some((_, noted)) => (false, noted.clone()),
+                // The last may have ended since the grace was over.
+                None if !asked && state.entries.is_empty() => return false,
                 None => {
                     state.hard = Some((self.parent.now(), cause.clone()));
                     state.canceled = state.entries.len();
-                    (true, cause)
+                    // Else the parent's end has begun it.
+                    (!self.working.is_done(), cause)
                 }
             }
         };
@@ -212,6 +220,7 @@ impl Inner {
     }
 
     pub(super) fn cleanup(&self, ctx: &Context) -> (Context, CancelGuard) {
+        self.note_parents_end();
         let ctx = ctx.without_cancel();
         let left = self.cleanup_left();
         // The time is the same there, and nobody stops it.
@@ -223,13 +232,11 @@ impl Inner {
     }
 
     fn cleanup_left(&self) -> Duration {
-        let began = {
-            let state = lock(&self.state);
-            if state.cleanup_over {
-                return Duration::ZERO;
-            }
-            state.hard.as_ref().map(|(began, _)| *began)
-        };
+        // The clock of an engine that is shut down may stand, and says nothing of this.
+        if self.cleaning.is_done() {
+            return Duration::ZERO;
+        }
+        let began = lock(&self.state).hard.as_ref().map(|(began, _)| *began);
         self.limits.cleanup.saturating_sub(self.since(began))
     }
 
@@ -248,17 +255,15 @@ impl Inner {
     pub(super) fn report(&self) -> ShutdownReport {
         let now = self.parent.now();
         let report = {
-            let mut state = lock(&self.state);
+            let state = lock(&self.state);
             let soft = state.soft.clone();
             let (began, cause) = soft.unwrap_or_else(|| (now, ShutdownCause::Requested.into()));
-            let late = state.registered(now);
-            state.cleanup_over |= !late.is_empty();
             ShutdownReport {
                 cause,
                 drained: state.drained,
                 canceled: state.canceled,
                 panicked: state.panicked.clone(),
-                late,
+                late: state.registered(now),
                 took: now.saturating_duration_since(began),
             }
         };
@@ -268,14 +273,19 @@ impl Inner {
         report
     }
 
-    pub(super) fn leave(&self, serial: u64, name: &Arc<str>) {
-        // The parent's end began both phases, and nobody may have noted them yet: this is part of how they went.
+    /// The parent's end began both phases, and nobody may have noted them yet.
+    fn note_parents_end(&self) {
         if let Some(cause) = self.working.cause() {
             let noted = lock(&self.state).hard.is_some();
             if !noted {
                 self.stop_now(cause);
             }
         }
+    }
+
+    pub(super) fn leave(&self, serial: u64, name: &Arc<str>) {
+        // This is part of how they went.
+        self.note_parents_end();
         let panicked = std::thread::panicking();
         {
             let mut state = lock(&self.state);
