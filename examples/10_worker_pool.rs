@@ -15,7 +15,7 @@ pub fn main() {
         .expect("threads can be started");
     for id in 0..8 {
         let job = match id {
-            3 => Job::new(id, |_| panic!("job 3 has a bug")),
+            3 => Job::new(id, |_| panic!("job 3 has a bug, on purpose")),
             5 => Job::new(id, |ctx| Err(ctx.wait())), // it never ends by itself
             _ => Job::new(id, move |ctx| count_primes(ctx, 20_000 * (id + 1))),
         };

@@ -11,17 +11,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub fn main() {
     let run = on_threads(&Context::background(), 10, usize::MAX);
-    println!("on threads: {run:?}");
+    println!("on threads, ten numbers: {run:?}");
     let run = on_threads(&Context::background(), u64::MAX, 5);
-    println!("cancelled after 5 results: {run:?}");
+    println!("numbers without end, cancelled after 5 results: {run:?}");
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime can be started");
     let run = runtime.block_on(as_stream(&Context::background(), 10, usize::MAX));
-    println!("as a stream: {run:?}");
+    println!("as a stream, ten numbers: {run:?}");
     let run = runtime.block_on(as_stream(&Context::background(), u64::MAX, 5));
-    println!("cancelled after 5 results: {run:?}");
+    println!("numbers without end, cancelled after 5 results: {run:?}");
 }
 
 pub const STAGES: [&str; 4] = ["generate", "square", "add ten", "keep even"];

@@ -162,7 +162,7 @@ pub fn stop_in_stages() -> Report {
             Err(io::Error::other("2 jobs were given back"))
         })
         .stage("metrics", limit, |_| -> io::Result<()> {
-            panic!("not connected")
+            panic!("not connected, on purpose")
         })
         .stage("replica", Duration::from_millis(10), |_| {
             Context::background().wait(); // a call without a limit

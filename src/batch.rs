@@ -18,7 +18,7 @@ use std::thread;
 /// Many contexts under one parent, made by one registration with it and cancelled together: when the batch is told to, or
 /// is dropped. A slice of contexts, which are contexts like any other. From [`Context::batch`].
 ///
-/// For a fan-out that starts and ends as a whole: a context of a batch costs about a fourth of one that is made and
+/// For a fan-out that starts and ends as a whole: a context of a batch costs about a third of one that is made and
 /// dropped by itself. Each that was only looked at goes for nothing when the batch is dropped; one that was cloned,
 /// waited on or derived from is cancelled and let go as ever. The memory of all of them goes with the last.
 ///

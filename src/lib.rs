@@ -105,11 +105,13 @@
 //!
 //! These may take a short lock, where they say so, under which nothing of the caller's runs, and allocate; nothing that derives,
 //! ends or looks at a context goes through them.
+//!
 //! # Features
 //!
 //! Off by default: `tower` and `axum` (HTTP servers), `http` (`propagate`: contexts in headers), `tonic`, `rusqlite`,
 //! `tokio-postgres` (`postgres`), `futures`, `tokio`, `tracing`, `opentelemetry`, each a module that says what it does;
-//! `mio`, `signals`, `retry`, `channel-async`, `tempfile`, `origin`.
+//! `mio`, `signals`, `retry`, `channel-async`, `tempfile`, `origin`. Import by name: with `ripcord::*` a module that is named as a crate
+//! is in that crate's way.
 //!
 //! # Seeing
 //!

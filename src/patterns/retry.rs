@@ -95,8 +95,8 @@ impl Policy {
         self
     }
 
-    /// Whether a random time, of up to the first delay, is added to each, so that many callers who failed together do not try again
-    /// together.
+    /// Whether a random time, of up to the delay itself, is added to each, so that many callers who failed together do not try again
+    /// together. The longest delay may be twice as long by it.
     #[must_use]
     pub const fn jitter(mut self, jitter: bool) -> Self {
         self.jitter = jitter;

@@ -33,7 +33,7 @@ fn storage_is_stopped_whatever_became_of_the_stages_before() {
     assert_eq!(
         patterns::stop_in_stages().to_string(),
         "listener: ended; workers: failed: 2 jobs were given back; \
-         metrics: panicked: not connected; replica: given up; storage: ended"
+         metrics: panicked: not connected, on purpose; replica: given up; storage: ended"
     );
     assert_eq!(
         patterns::order_in_stages().to_string(),

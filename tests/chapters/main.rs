@@ -1,4 +1,4 @@
-//! The book, chapter by chapter: each module calls the functions of that chapter's example.
+//! The numbered examples, chapter by chapter: each module calls the functions of one.
 
 mod ch01_basic;
 mod ch02_cancellation;

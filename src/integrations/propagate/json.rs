@@ -1,4 +1,4 @@
-//! The book's own headers: JSON in `X-Trace-Context` and `X-Context-Baggage`.
+//! JSON in `X-Trace-Context` and `X-Context-Baggage`, as services without W3C's headers send each other.
 
 use super::baggage::{Baggage, Member, too_many};
 use super::error::ExtractError;
@@ -69,7 +69,7 @@ impl Metadata {
     }
 }
 
-/// An empty one is none, as the book's writer has it.
+/// An empty one is none, as writers of such headers have it.
 fn id(object: &mut Map<String, Value>, name: &str) -> Result<Option<String>, Option<ExtractError>> {
     match object.remove(name) {
         None | Some(Value::Null) => Ok(None),

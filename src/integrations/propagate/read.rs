@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An empty header is as none, as it is to the book's reader.
+    /// An empty header is as none, as it is to other readers of such headers.
     fn json(&self, format: Format, header: &'static str) -> Result<Option<&'a [u8]>, ExtractError> {
         if !self.config.has(format) {
             return Ok(None);

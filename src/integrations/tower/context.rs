@@ -85,7 +85,7 @@ impl ContextLayer {
     ///             guard.disarm();
     ///             request
     ///         }
-    ///         Err(_) => ctx, // to refuse it, take a layer of your own
+    ///         Err(_) => ctx, // to refuse it with 400, call `extract` in a layer outside of this one
     ///     }
     /// });
     /// # let _ = layer;

@@ -31,15 +31,15 @@ impl IntoResponse for MissingContext {
 /// [`TimeoutLayer`](crate::tower::TimeoutLayer). Feature `axum`. Wait-free, and allocates nothing.
 ///
 /// ```
-/// use ripcord::{Context, Error};
-/// use std::time::Duration;
+/// use http::StatusCode;
+/// use ripcord::Context;
 ///
-/// /// An axum handler.
-/// async fn handler(ctx: Context) -> Result<String, String> {
-///     let answer = ctx.run(async { 42 }).await.map_err(|error| error.to_string())?;
+/// /// An axum handler. A `ripcord::Error` is no response: which status it has is for the server to say.
+/// async fn handler(ctx: Context) -> Result<String, StatusCode> {
+///     let answer = ctx.run(async { 42 }).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
 ///     Ok(answer.to_string())
 /// }
-/// # fn is_extractor<T: axum_core::extract::FromRequestParts<()>>(_: impl AsyncFn(T) -> Result<String, String>) {}
+/// # fn is_extractor<T: axum_core::extract::FromRequestParts<()>>(_: impl AsyncFn(T) -> Result<String, StatusCode>) {}
 /// # is_extractor(handler);
 /// ```
 impl<S: Sync> FromRequestParts<S> for Context {

@@ -46,10 +46,16 @@
 //!
 //! # A server that stops
 //!
-//! Under [`Shutdown::working`](crate::Shutdown::working) the layer's contexts end with the hard phase, which begins by itself only
-//! while work is registered. The listener goes by
-//! [`accepting`](crate::Shutdown::accepting): with axum, `.with_graceful_shutdown(accepting.done())`. What a report is to count, and a wait
-//! to wait for, is registered by a handler for itself:
+//! The serving as a whole is registered with a [`Shutdown`](crate::Shutdown): its context is the layer's, and its
+//! [`Work`](crate::Work) is kept until the server has seen its last connection off. The listener goes by
+//! [`accepting`](crate::Shutdown::accepting), which for axum is
+//! `.with_graceful_shutdown(async { stopping.await; })`, where `stopping` is `shutdown.accepting().done()`. So requests under way are
+//! answered, those that are left after the grace are cancelled, and [`wait`](crate::Shutdown::wait) returns when that has been given its
+//! time, also where a handler never looks; do not await the server itself for that. `07_http_server` is such a server.
+//!
+//! Where a report is to count requests, and name those who are late, a handler registers itself. Then the layer may be under
+//! [`working`](crate::Shutdown::working), which ends with the hard phase; that begins by itself only while something is
+//! registered:
 //!
 //! ```
 //! use http::{Request, Response, StatusCode};

@@ -8,7 +8,6 @@ mod middleware;
 use crate::support::within;
 use http_server::Work;
 use middleware::Settings;
-use ripcord::tower::RequestEnded;
 use ripcord::{CancelGuard, Context};
 use std::io::{self, Write};
 use std::net::SocketAddr;
