@@ -12,9 +12,9 @@ use std::future::Future;
 use std::hint::black_box;
 use std::pin::Pin;
 use std::ptr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicIsize, Ordering};
-use std::task::{Context as TaskContext, Poll, Waker};
+use std::sync::{Arc, Mutex};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -512,6 +512,39 @@ fn timeouts_dropped_beside_many_that_stay_armed_leave_memory_flat() {
             assert_within_anywhere(STOCK, before);
         }
     });
+}
+
+/// A few more than the pile that they wait on can count.
+#[test]
+fn timeouts_dropped_by_the_ten_thousands_in_a_turn_are_freed_after_it() {
+    counted(|| {
+        let (engine, clock) = Engine::builder()
+            .manual_clock()
+            .expect("it needs no thread");
+        let root = engine.background();
+        let before = LIVE_ANYWHERE.load(Ordering::Relaxed);
+        let in_wheel = (0..(1 << 16) + 500).map(|_| root.with_timeout(HOUR));
+        let in_wheel = Mutex::new(in_wheel.collect::<Vec<_>>());
+        clock.advance(Duration::from_nanos(1));
+        let (due, _guard) = root.with_timeout(Duration::from_nanos(1));
+        let mut done = due.done();
+        let waker = Waker::from(Arc::new(Dropper(in_wheel)));
+        let mut task = TaskContext::from_waker(&waker);
+        assert!(Pin::new(&mut done).poll(&mut task).is_pending());
+        clock.advance(Duration::from_nanos(1));
+        assert!(due.is_done());
+        assert_within_anywhere(STOCK, before);
+    });
+}
+
+/// Drops what it has when it is woken.
+struct Dropper(Mutex<Vec<(Context, CancelGuard)>>);
+
+impl Wake for Dropper {
+    fn wake(self: Arc<Self>) {
+        let dropped = std::mem::take(&mut *self.0.lock().expect("no panic"));
+        drop(dropped);
+    }
 }
 
 #[test]
