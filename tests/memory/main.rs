@@ -514,6 +514,40 @@ fn timeouts_dropped_beside_many_that_stay_armed_leave_memory_flat() {
     });
 }
 
+/// Of more threads than there are cores, so that whoever sweeps has none to itself.
+#[test]
+fn timeouts_of_many_threads_are_freed_as_fast_as_they_are_dropped() {
+    const THREADS: usize = 8;
+    const IN_FLIGHT: usize = 3_000;
+    // Those in flight, and what may wait on the piles of as many stripes.
+    const BOUND: isize = 64 << 20;
+    // Where they have a core each, so has whoever sweeps, and nobody gives way to it.
+    if thread::available_parallelism().is_ok_and(|cores| cores.get() >= THREADS) {
+        return;
+    }
+    counted(|| {
+        let root = Context::background();
+        let before = LIVE_ANYWHERE.load(Ordering::Relaxed);
+        let most = AtomicIsize::new(0);
+        let work = || {
+            let mut in_flight = VecDeque::with_capacity(IN_FLIGHT + 1);
+            for request in 0..scaled(1_000_000) {
+                in_flight.push_back(root.with_timeout(HOUR));
+                if in_flight.len() > IN_FLIGHT {
+                    drop(in_flight.pop_front());
+                }
+                if request % 1_024 == 0 {
+                    let grown = LIVE_ANYWHERE.load(Ordering::Relaxed) - before;
+                    most.fetch_max(grown, Ordering::Relaxed);
+                }
+            }
+        };
+        thread::scope(|scope| join([(); THREADS].map(|()| scope.spawn(work))));
+        let most = most.into_inner();
+        assert!(most <= BOUND, "{most} bytes more than before");
+    });
+}
+
 /// A few more than the pile that they wait on can count.
 #[test]
 fn timeouts_dropped_by_the_ten_thousands_in_a_turn_are_freed_after_it() {
