@@ -92,6 +92,8 @@ impl<T> Threads<T> {
 
 pub(crate) fn sleep_exactly() {}
 
+pub(crate) fn give_way() {}
+
 /// `std`'s, as far as the engine uses it, on a count that loom watches; and it reports a leak.
 #[derive(Debug)]
 pub(crate) struct Arc<T>(*const Counted<T>);

@@ -27,6 +27,9 @@ pub(crate) const PROBES: usize = 2;
 pub(crate) const NEAR: u64 = 10;
 /// The first that is dropped while it is in the wheel has it swept.
 pub(crate) const ABANDONED: usize = 1;
+/// Never.
+pub(crate) const BEHIND: usize = 1 << 20;
+pub(crate) const GIVE_WAY: usize = 1;
 /// Never: that it wakes would hide that something else does not.
 pub(crate) const SPILLED: usize = 1 << 20;
 /// A tick is a nanosecond.

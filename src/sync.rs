@@ -225,6 +225,12 @@ pub(crate) fn sleep_exactly() {
     }
 }
 
+/// Lets another thread have the core, if one waits for it. Waits for nobody.
+#[cold]
+pub(crate) fn give_way() {
+    std::thread::yield_now();
+}
+
 /// Puts blocked threads to sleep on the low half of a word, and wakes them.
 #[cfg(target_os = "linux")]
 pub(crate) mod futex {

@@ -68,6 +68,13 @@ pub(crate) const NEAR: u64 = 1 << 24;
 /// and the wake for it shows in the cost of a drop; more, and new records are made of bytes that are in no cache.
 pub(crate) const ABANDONED: usize = 1_024;
 
+/// Records on a stripe's pile from which on who drops gives way (1.5 MiB): so many wait only where whoever sweeps them out has no core
+/// to run on, and without bound, for threads that arm and drop make more of them than it gets to. Arbitrary, but well above `ABANDONED`.
+pub(crate) const BEHIND: usize = 8 * ABANDONED;
+
+/// Drops between which such a thread gives way. Arbitrary between 16 and 256: with 1,024 it was not enough for eight threads on two cores.
+pub(crate) const GIVE_WAY: usize = 64;
+
 /// Deadlines of a stripe that may find no slot before a thread is woken to empty the slots. Arbitrary between 16 and 256: what
 /// finds one costs a fifth of what does not, and as many come between two wakes as a stripe has slots.
 pub(crate) const SPILLED: usize = 64;

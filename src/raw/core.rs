@@ -272,9 +272,9 @@ impl Core {
         }
     }
 
-    /// The turn; `false`: whoever has it goes round once more.
-    pub(crate) fn begin_turn(&self) -> bool {
-        let begun = self.turn.begin();
+    /// The turn; `false`: another has it, who is told to go round once more, or is not.
+    pub(crate) fn begin_turn(&self, tells: bool) -> bool {
+        let begun = self.turn.begin(tells);
         if begun == Begun::AfterFork {
             self.mend_after_fork();
         }

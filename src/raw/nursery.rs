@@ -29,7 +29,7 @@ use super::pile::Pile;
 use super::time::Time;
 use super::wheel::Wheel;
 use crate::local;
-use crate::sync::{AtomicUsize, Ordering, model_fence};
+use crate::sync::{self, AtomicUsize, Ordering, model_fence};
 use crate::tuning;
 use crossbeam_utils::CachePadded;
 use std::ptr;
@@ -255,7 +255,7 @@ impl Nursery {
     }
 
     /// Leaves a node that was dropped when it was not in a slot any more to whoever sweeps; answers with how many of them this
-    /// stripe has. Lock-free.
+    /// stripe has. Lock-free; a system call now and then, where there are very many.
     ///
     /// # Safety
     ///
@@ -267,7 +267,12 @@ impl Nursery {
         this.node().state().pin_link();
         // SAFETY: the undertaker is through with the word.
         let link = |below| unsafe { this.set_slot(SlotAt::above(below)) };
-        self.own().1.dropped.push(timed, link)
+        let dropped = self.own().1.dropped.push(timed, link);
+        // Whoever is to sweep has been woken, and has not got to it: it may have no core to run on.
+        if dropped >= tuning::BEHIND && dropped.is_multiple_of(tuning::GIVE_WAY) {
+            sync::give_way();
+        }
+        dropped
     }
 
     /// Whether enough of them are on a pile.

@@ -5,8 +5,9 @@
 //! | count   | newest node |  -  |      0: empty
 //! ```
 //!
-//! The count stands in the word, so it costs a pusher nothing. Past 65,535 it begins anew: whoever is to see to it is told at each
-//! multiple of some number, and not by the one who passes a mark. No ABA: what is below the newest is not looked at.
+//! The count stands in the word, so it costs a pusher nothing. Past 65,535 it goes on from 32,768: whoever is to see to it is told
+//! at each multiple of some power of two, and not by the one who passes a mark; and never says again that there are few.
+//! No ABA: what is below the newest is not looked at.
 //!
 //! Called by `nursery`.
 
@@ -16,6 +17,8 @@ use crate::sync::{AtomicUsize, Ordering};
 use std::ptr;
 
 const ONE: usize = 1 << head::ADDRESS_BITS;
+/// The count after the largest.
+const HALF: usize = 1 << (usize::BITS - 1);
 
 #[derive(Debug)]
 pub(crate) struct Pile(AtomicUsize);
@@ -25,12 +28,13 @@ impl Pile {
         Self(AtomicUsize::new(0))
     }
 
-    /// Answers with how many there are, this one among them. `link` is given what comes below it, before it is seen. Lock-free.
+    /// Answers with how many there are, this one among them, as far as the count goes. `link` is given what comes below it, before it
+    /// is seen. Lock-free.
     pub(crate) fn push(&self, timed: *mut Timed, link: impl Fn(*mut Timed)) -> usize {
         let mut seen = self.0.load(Ordering::Relaxed);
         loop {
             link(ptr::with_exposed_provenance_mut(seen & head::POINTER));
-            let count = (seen & !head::POINTER).wrapping_add(ONE);
+            let count = (seen & !head::POINTER).checked_add(ONE).unwrap_or(HALF);
             let word = count | timed.expose_provenance();
             // ORDERING: SeqCst, as the publication of a slot (`nursery`); its Release pairs with `take`.
             match self

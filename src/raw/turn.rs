@@ -18,7 +18,7 @@ use crate::tuning;
 /// Fires what is due; answers with how many deadlines and sleeps. Where somebody else has the turn that one does it
 /// before letting go, and this call returns 0. Runs wakers, their panics contained.
 pub(crate) fn turn(core: &Core) -> usize {
-    if !core.begin_turn() {
+    if !core.begin_turn(true) {
         return 0;
     }
     tuning::window("turn taken");
@@ -56,10 +56,11 @@ fn report(core: &Core, ended: &Ended<'_>, end: End) {
     }
 }
 
-/// Sweeps out what was dropped while it was in the wheel, if somebody else is not at it; fires nothing, unless somebody
-/// asks for that meanwhile.
+/// Sweeps out what was dropped while it was in the wheel, if nobody else has the turn; fires nothing, unless somebody
+/// asks for that meanwhile. What another sweep has just missed goes with the next: undertakers come here again and again.
 pub(crate) fn tidy(core: &Core) {
-    if !core.begin_turn() {
+    // Who has it would fire, where this one is not to.
+    if !core.begin_turn(false) {
         return;
     }
     // SAFETY: begun above.

@@ -5,9 +5,9 @@
 //! | the process, by forks to it  | its thread        | AGAIN  RUNNING |      0: nobody has it
 //! ```
 //!
-//! It is never waited for: who finds it taken leaves AGAIN, and whoever has it goes round once more before letting go. One
-//! whose thread was left behind by a fork is free. The thread that forked is not left behind: it goes on in the child with
-//! the turn it had, if it forked inside one, and so does its word.
+//! It is never waited for: who finds it taken, and is to fire, leaves AGAIN, and whoever has it goes round once more before
+//! letting go. One whose thread was left behind by a fork is free. The thread that forked is not left behind: it goes on in
+//! the child with the turn it had, if it forked inside one, and so does its word.
 //!
 //! Called by `core`.
 
@@ -31,7 +31,7 @@ pub(crate) enum Begun {
     Ours,
     /// Ours, of a thread of the parent process, which may have been anywhere in it.
     AfterFork,
-    /// Another's, who goes round once more.
+    /// Another's, who goes round once more if it was told.
     Theirs,
 }
 
@@ -40,12 +40,15 @@ impl TurnWord {
         Self(AtomicUsize::new(IDLE))
     }
 
-    /// Lock-free.
-    pub(crate) fn begin(&self) -> Begun {
+    /// Whoever has it, if anybody has, is told to go round once more; or is not. Lock-free.
+    pub(crate) fn begin(&self, tells: bool) -> Begun {
         let ours = RUNNING | (local::index() & THREAD) << THREAD_SHIFT | process() << PROCESS_SHIFT;
         let mut seen = self.0.load(Ordering::Relaxed);
         loop {
             let theirs = seen != IDLE && is_alive(seen);
+            if theirs && !tells {
+                return Begun::Theirs;
+            }
             let next = if theirs { seen | AGAIN } else { ours };
             // ORDERING: Acquire pairs with `end`, for the wheel; Release, for what the caller has changed before, so it is
             // made where AGAIN is set already, too.

@@ -12,9 +12,9 @@ use std::future::Future;
 use std::hint::black_box;
 use std::pin::Pin;
 use std::ptr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicIsize, Ordering};
-use std::task::{Context as TaskContext, Poll, Waker};
+use std::sync::{Arc, Mutex};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -512,6 +512,73 @@ fn timeouts_dropped_beside_many_that_stay_armed_leave_memory_flat() {
             assert_within_anywhere(STOCK, before);
         }
     });
+}
+
+/// Of more threads than there are cores, so that whoever sweeps has none to itself.
+#[test]
+fn timeouts_of_many_threads_are_freed_as_fast_as_they_are_dropped() {
+    const THREADS: usize = 8;
+    const IN_FLIGHT: usize = 3_000;
+    // Those in flight, and what may wait on the piles of as many stripes.
+    const BOUND: isize = 64 << 20;
+    // Where they have a core each, so has whoever sweeps, and nobody gives way to it.
+    if thread::available_parallelism().is_ok_and(|cores| cores.get() >= THREADS) {
+        return;
+    }
+    counted(|| {
+        let root = Context::background();
+        let before = LIVE_ANYWHERE.load(Ordering::Relaxed);
+        let most = AtomicIsize::new(0);
+        let work = || {
+            let mut in_flight = VecDeque::with_capacity(IN_FLIGHT + 1);
+            for request in 0..scaled(1_000_000) {
+                in_flight.push_back(root.with_timeout(HOUR));
+                if in_flight.len() > IN_FLIGHT {
+                    drop(in_flight.pop_front());
+                }
+                if request % 1_024 == 0 {
+                    let grown = LIVE_ANYWHERE.load(Ordering::Relaxed) - before;
+                    most.fetch_max(grown, Ordering::Relaxed);
+                }
+            }
+        };
+        thread::scope(|scope| join([(); THREADS].map(|()| scope.spawn(work))));
+        let most = most.into_inner();
+        assert!(most <= BOUND, "{most} bytes more than before");
+    });
+}
+
+/// A few more than the pile that they wait on can count.
+#[test]
+fn timeouts_dropped_by_the_ten_thousands_in_a_turn_are_freed_after_it() {
+    counted(|| {
+        let (engine, clock) = Engine::builder()
+            .manual_clock()
+            .expect("it needs no thread");
+        let root = engine.background();
+        let before = LIVE_ANYWHERE.load(Ordering::Relaxed);
+        let in_wheel = (0..(1 << 16) + 500).map(|_| root.with_timeout(HOUR));
+        let in_wheel = Mutex::new(in_wheel.collect::<Vec<_>>());
+        clock.advance(Duration::from_nanos(1));
+        let (due, _guard) = root.with_timeout(Duration::from_nanos(1));
+        let mut done = due.done();
+        let waker = Waker::from(Arc::new(Dropper(in_wheel)));
+        let mut task = TaskContext::from_waker(&waker);
+        assert!(Pin::new(&mut done).poll(&mut task).is_pending());
+        clock.advance(Duration::from_nanos(1));
+        assert!(due.is_done());
+        assert_within_anywhere(STOCK, before);
+    });
+}
+
+/// Drops what it has when it is woken.
+struct Dropper(Mutex<Vec<(Context, CancelGuard)>>);
+
+impl Wake for Dropper {
+    fn wake(self: Arc<Self>) {
+        let dropped = std::mem::take(&mut *self.0.lock().expect("no panic"));
+        drop(dropped);
+    }
 }
 
 #[test]

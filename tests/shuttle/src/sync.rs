@@ -52,6 +52,8 @@ pub(crate) fn forks() -> usize {
 
 pub(crate) fn sleep_exactly() {}
 
+pub(crate) fn give_way() {}
+
 /// Runs it here, for which thread it is does not matter to the engine.
 #[derive(Debug)]
 pub(crate) struct Threads<T>(fn(T));

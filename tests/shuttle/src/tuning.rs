@@ -21,6 +21,8 @@ pub(crate) const PROBES: usize = 2;
 /// In nanoseconds, as below.
 pub(crate) const NEAR: u64 = 10;
 pub(crate) const ABANDONED: usize = 2;
+pub(crate) const BEHIND: usize = 4;
+pub(crate) const GIVE_WAY: usize = 2;
 pub(crate) const SPILLED: usize = 2;
 pub(crate) const TICK: u32 = 0;
 
