@@ -32,6 +32,7 @@ fn the_stock_of_nodes_is_bounded_and_of_use() {
     threads_that_come_and_go_take_their_nodes_from_the_stock();
     churn_between_two_turns_of_a_driven_engine_does_not_grow();
     what_is_dropped_on_a_standing_clock_is_given_back();
+    a_few_that_are_dropped_out_of_the_wheel_are_given_back_by_the_next_turn();
 }
 
 fn small_steps_fill_a_stock_as_one_large_step_does() {
@@ -98,4 +99,22 @@ fn what_is_dropped_on_a_standing_clock_is_given_back() {
     let kept = Pool::stats().allocated_bytes - before;
     assert!(kept < 2 << 20, "{kept} bytes are kept for nothing");
     drop(clock);
+}
+
+fn a_few_that_are_dropped_out_of_the_wheel_are_given_back_by_the_next_turn() {
+    let (engine, clock) = Engine::builder()
+        .manual_clock()
+        .expect("no thread is started");
+    let root = engine.background();
+    Pool::trim();
+    let before = Pool::stats().allocated_bytes;
+    let near: Vec<_> = (0..500)
+        .map(|_| root.with_timeout(Duration::from_millis(5)))
+        .collect();
+    clock.advance(Duration::from_millis(1));
+    drop(near);
+    clock.advance(Duration::from_millis(1));
+    Pool::trim();
+    let kept = Pool::stats().allocated_bytes - before;
+    assert!(kept < 16 << 10, "{kept} bytes are kept for nothing");
 }

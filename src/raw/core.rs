@@ -363,18 +363,18 @@ impl Core {
         taken
     }
 
-    /// Whether what was dropped is to be swept out.
+    /// Whether so much was dropped that it is to be swept out though nothing else asks for a turn.
     pub(crate) fn is_littered(&self) -> bool {
         self.nursery.is_littered()
     }
 
-    /// What was dropped when it was in no slot any more, out of the wheel, once there is enough of it.
+    /// What was dropped when it was in no slot any more, out of the wheel.
     ///
     /// # Safety
     ///
     /// The caller has the turn.
     pub(crate) unsafe fn sweep(&self) -> Dropped {
-        if !self.is_littered() {
+        if !self.nursery.has_dropped() {
             return Dropped::new();
         }
         // SAFETY: the caller's promise.

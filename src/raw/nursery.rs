@@ -275,6 +275,11 @@ impl Nursery {
         dropped
     }
 
+    /// Whether any are on a pile.
+    pub(crate) fn has_dropped(&self) -> bool {
+        self.stripes.iter().any(|stripe| !stripe.dropped.is_empty())
+    }
+
     /// Whether enough of them are on a pile.
     pub(crate) fn is_littered(&self) -> bool {
         let each = |stripe: &CachePadded<Stripe>| stripe.dropped.count() >= tuning::ABANDONED;

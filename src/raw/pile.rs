@@ -54,6 +54,10 @@ impl Pile {
         ptr::with_exposed_provenance_mut(word & head::POINTER)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+
     /// How many there are, about.
     pub(crate) fn count(&self) -> usize {
         self.0.load(Ordering::Relaxed) >> head::ADDRESS_BITS
