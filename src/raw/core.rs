@@ -42,7 +42,7 @@ pub(crate) struct Core {
     /// The earliest deadline in the wheel, after the last turn.
     wheel_earliest: AtomicUsize,
     moves: Moves,
-    turn: TurnWord,
+    pub(crate) turn: TurnWord,
     /// Until when whoever serves will not look; `PAST` while a thread that serves does.
     next_wake: AtomicUsize,
     status: AtomicUsize,

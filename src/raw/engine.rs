@@ -120,7 +120,8 @@ impl Timers {
             turn(core);
             return None;
         }
-        if core.is_littered() {
+        // Whoever has the turn sweeps, and would be kept at it by a loop that asks for one again and again.
+        if core.is_littered() && core.turn.is_free() {
             return Some(Duration::ZERO);
         }
         (next < Time::NEVER).then(|| next.since(core.now()))

@@ -64,6 +64,12 @@ impl TurnWord {
         }
     }
 
+    /// Whether nobody of this process has it. Wait-free.
+    pub(crate) fn is_free(&self) -> bool {
+        let seen = self.0.load(Ordering::Relaxed);
+        seen == IDLE || !is_alive(seen)
+    }
+
     /// By whoever has it; `false`: it is still theirs, to go round once more.
     pub(crate) fn end(&self) -> bool {
         // But for AGAIN nobody else changes the word: neither here nor, if the caller has forked meanwhile, in the child.
