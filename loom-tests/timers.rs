@@ -817,6 +817,32 @@ fn two_drops_that_sweep_at_once_fire_nothing() {
     });
 }
 
+#[test]
+fn a_loop_that_asks_while_a_drop_sweeps_turns_again() {
+    model("turn of a loop against sweep", 2, 1_000, || {
+        let (engine, timers, _wakes) = driven();
+        let [first, second] = [timed(&engine, 8), timed(&engine, 8)];
+        timers.turn();
+        drop(first);
+        let due = timed(&engine, 20);
+        pass_time(20);
+        let other = thread::spawn(move || {
+            drop(second);
+            (due.is_done(), due)
+        });
+        let fired = timers.turn();
+        let next = timers.next_timeout();
+        let (seen, due) = other.join().unwrap();
+        assert!(fired > 0 || !seen, "a drop has fired it");
+        assert!(
+            fired > 0 || next == Some(Duration::ZERO),
+            "the loop sleeps past what is due: {next:?}"
+        );
+        timers.turn();
+        assert!(due.is_done(), "a deadline was lost");
+    });
+}
+
 /// Armed after the shutdown has collected, by one that had looked before it.
 #[test]
 fn a_loop_stopped_inside_next_timeout_keeps_no_arm_from_its_end() {

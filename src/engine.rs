@@ -270,8 +270,9 @@ impl Driver {
     /// Fires what is due; answers with how many deadlines and sleeps, and does not count what was derived from them.
     ///
     /// May be called from any thread, and from a waker: while another call runs it returns 0 at once, and that one fires
-    /// what became due before it returns. So does a thread that drops a context of the same engine, if it is just then sweeping
-    /// out the thousands that were dropped while no turn came: it fires before that drop returns.
+    /// what became due before it returns. It returns 0, too, where a thread that drops a context of the same engine is just then
+    /// sweeping out the thousands that were dropped while no turn came: [`next_timeout`](Self::next_timeout) is zero then, as long
+    /// as something is due.
     ///
     /// Lock-free up to the wakers it runs, whose panics are contained: it tells all who wait on what it ends. Allocates where
     /// [`cancel`](crate::CancelGuard::cancel) does.

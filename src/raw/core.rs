@@ -98,6 +98,10 @@ impl Core {
         self.drive.now()
     }
 
+    pub(crate) fn is_looped(&self) -> bool {
+        matches!(self.drive, Drive::Loop(_))
+    }
+
     pub(crate) fn is_manual(&self) -> bool {
         matches!(self.drive, Drive::Clock(_))
     }

@@ -56,8 +56,9 @@ fn report(core: &Core, ended: &Ended<'_>, end: End) {
     }
 }
 
-/// Sweeps out what was dropped while it was in the wheel, if nobody else has the turn; fires nothing, unless somebody
-/// asks for that meanwhile. What another sweep has just missed goes with the next: undertakers come here again and again.
+/// Sweeps out what was dropped while it was in the wheel, if nobody else has the turn; fires nothing, unless somebody who moves
+/// a clock or shuts down asks for that meanwhile. What another sweep has just missed goes with the next: undertakers come here again
+/// and again.
 pub(crate) fn tidy(core: &Core) {
     // Who has it would fire, where this one is not to.
     if !core.begin_turn(false) {
@@ -67,8 +68,11 @@ pub(crate) fn tidy(core: &Core) {
     bury::reclaim_timed(unsafe { core.sweep().into_pins() });
     // SAFETY: begun above.
     while !unsafe { core.end_turn() } {
-        // SAFETY: begun above.
-        unsafe { pass(core) };
+        // A loop asks again by itself, as long as something is due; were it served here, it could keep a drop at it.
+        if core.is_stopped() || !core.is_looped() {
+            // SAFETY: begun above.
+            unsafe { pass(core) };
+        }
     }
 }
 
