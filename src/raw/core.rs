@@ -339,14 +339,11 @@ impl Core {
     /// The caller has the turn; the timers are stopped.
     pub(crate) unsafe fn take_stopped(&self) -> Armed {
         model_fence();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's promise; what is in the wheel is pinned by it (R10).
         unsafe {
             self.take(|wheel| {
                 self.nursery.collect(Time::NEVER, wheel);
-                wheel.remove(|timed| {
-                    // SAFETY: what is in the wheel is pinned by it (R10).
-                    Timed::at(timed).node().entry().kind() != Kind::Wait
-                })
+                wheel.remove(|timed| Timed::at(timed).node().entry().kind() != Kind::Wait)
             })
         }
     }
