@@ -47,17 +47,21 @@ fn shutdown(grace: Duration, cleanup: Duration) -> Shutdown {
         .build(&Context::background())
 }
 
-/// Work on a thread that runs already, and ends some time after it was told to.
+/// Work on a thread that runs already, for one that begins asks for memory; it ends some time after it was told to.
 fn working(
     shutdown: &Shutdown,
     work: impl FnOnce(&Shutdown, &Context) + Send + 'static,
 ) -> JoinHandle<()> {
     let shutdown = shutdown.clone();
     let (ctx, registered) = shutdown.register("work").unwrap();
-    thread::spawn(move || {
+    let (begun, has_begun) = mpsc::channel();
+    let worker = thread::spawn(move || {
         let _registered = registered;
+        begun.send(()).expect("the test waits");
         work(&shutdown, &ctx);
-    })
+    });
+    has_begun.recv().expect("it begins");
+    worker
 }
 
 fn drains(shutdown: &Shutdown, ctx: &Context) {
@@ -142,6 +146,8 @@ fn without_a_thread_deadlines_are_canceled_with_the_io_error_and_the_next_tries_
     let workers = [working(&drained, drains), working(&cleaned, cleans_up)];
     let own = Engine::builder().thread_name("own").build();
     let own = own.expect("there is room");
+    let (soon, _soon_guard) = own.background().with_timeout(Duration::from_nanos(1));
+    soon.wait(); // its thread runs
     let before = let_no_thread_start();
     for stopped in [&drained, &cleaned] {
         stopped.stop();
