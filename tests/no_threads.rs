@@ -146,8 +146,8 @@ fn without_a_thread_deadlines_are_canceled_with_the_io_error_and_the_next_tries_
     let workers = [working(&drained, drains), working(&cleaned, cleans_up)];
     let own = Engine::builder().thread_name("own").build();
     let own = own.expect("there is room");
-    let (soon, _soon_guard) = own.background().with_timeout(Duration::from_nanos(1));
-    soon.wait(); // its thread runs
+    let (soon, _soon_guard) = own.background().with_timeout(SHORT);
+    soon.wait(); // Its thread has run.
     let before = let_no_thread_start();
     for stopped in [&drained, &cleaned] {
         stopped.stop();
