@@ -47,21 +47,24 @@ fn shutdown(grace: Duration, cleanup: Duration) -> Shutdown {
         .build(&Context::background())
 }
 
-/// Work on a thread that runs already, for one that begins asks for memory; it ends some time after it was told to.
+/// Work on a thread that runs already, for one that begins asks for memory, and is there until the sender goes, for one that ends
+/// gives some back. It ends some time after it was told to.
 fn working(
     shutdown: &Shutdown,
     work: impl FnOnce(&Shutdown, &Context) + Send + 'static,
-) -> JoinHandle<()> {
+) -> (mpsc::Sender<()>, JoinHandle<()>) {
     let shutdown = shutdown.clone();
     let (ctx, registered) = shutdown.register("work").unwrap();
     let (begun, has_begun) = mpsc::channel();
+    let (stays, leaves) = mpsc::channel();
     let worker = thread::spawn(move || {
-        let _registered = registered;
         begun.send(()).expect("the test waits");
         work(&shutdown, &ctx);
+        drop(registered);
+        let _ = leaves.recv();
     });
     has_begun.recv().expect("it begins");
-    worker
+    (stays, worker)
 }
 
 fn drains(shutdown: &Shutdown, ctx: &Context) {
@@ -199,7 +202,8 @@ fn without_a_thread_deadlines_are_canceled_with_the_io_error_and_the_next_tries_
     assert_eq!(driver.turn(), 1);
     assert!(driven.is_done());
     set_limit(before);
-    for worker in workers {
+    for (stays, worker) in workers {
+        drop(stays);
         worker.join().unwrap();
     }
 
