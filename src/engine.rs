@@ -45,7 +45,7 @@ pub struct EngineBuilder {
 
 /// Fires the deadlines of a driven engine, from a loop of the program's. Dropping it shuts the engine down.
 ///
-/// No deadline fires but inside [`turn`](Self::turn), or in the place of one: see there. What is still armed at a
+/// No deadline fires but inside [`turn`](Self::turn). What is still armed at a
 /// [shutdown](Engine::shutdown), or when the driver is dropped, is ended there: with [`Canceled`](crate::Error::Canceled), not as
 /// if it were due.
 ///

@@ -367,6 +367,16 @@ impl Wake for Calls {
     }
 }
 
+/// Calls it when `ctx` tells of its end, inside of what ended it.
+fn call_at(ctx: &Context, call: impl FnOnce() + Send + 'static) -> ripcord::Done {
+    let mut done = ctx.done();
+    let calls = Calls(Mutex::new(Some(Box::new(call))));
+    let waker = Waker::from(Arc::new(calls));
+    let polled = Pin::new(&mut done).poll(&mut Task::from_waker(&waker));
+    assert!(polled.is_pending());
+    done
+}
+
 #[test]
 fn who_waits_sees_the_end_of_the_grace_while_the_stop_still_tells_others() {
     let (root, clock) = super::stopped_time();
@@ -377,18 +387,14 @@ fn who_waits_sees_the_end_of_the_grace_while_the_stop_still_tells_others() {
     let (_ctx, _work) = shutdown.register("stuck").unwrap();
     let (report, reported) = mpsc::channel();
     let mut waiting = Box::pin(shutdown.wait_async());
-    let calls = Calls(Mutex::new(Some(Box::new(move || {
+    let _held_up = call_at(shutdown.accepting(), move || {
         let mut task = Task::from_waker(Waker::noop());
         assert!(waiting.as_mut().poll(&mut task).is_pending());
         clock.advance(MINUTE);
         if let Poll::Ready(ready) = waiting.as_mut().poll(&mut task) {
             report.send(ready).unwrap();
         }
-    }))));
-    let waker = Waker::from(Arc::new(calls));
-    let mut accepting = pin!(shutdown.accepting().done());
-    let mut task = Task::from_waker(&waker);
-    assert!(accepting.as_mut().poll(&mut task).is_pending());
+    });
     shutdown.stop();
     let report = reported.recv().expect("the grace is over");
     assert_eq!(late(&report), ["stuck"]);
@@ -408,7 +414,7 @@ fn who_is_reported_late_has_been_cancelled() {
         shutdown.stop();
         thread::scope(|scope| {
             let wait = || (shutdown.wait().late.len(), ctx.is_done());
-            let waits = [(); 3].map(|()| scope.spawn(wait));
+            let waits = [(); 4].map(|()| scope.spawn(wait));
             clock.advance(MINUTE);
             for wait in waits {
                 assert_eq!(wait.join().unwrap(), (1, true));
@@ -479,14 +485,10 @@ fn ends_while_the_stop_is_held_up(stop: impl FnOnce(&Shutdown)) -> bool {
     let ready = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&ready);
     let mut waiting = Box::pin(shutdown.wait_async());
-    let calls = Calls(Mutex::new(Some(Box::new(move || {
+    let _held_up = call_at(shutdown.accepting(), move || {
         let polled = waiting.as_mut().poll(&mut Task::from_waker(Waker::noop()));
         told.store(polled.is_ready() && ctx.is_done(), Ordering::SeqCst);
-    }))));
-    let waker = Waker::from(Arc::new(calls));
-    let mut accepting = pin!(shutdown.accepting().done());
-    let polled = accepting.as_mut().poll(&mut Task::from_waker(&waker));
-    assert!(polled.is_pending());
+    });
     stop(&shutdown);
     ready.load(Ordering::SeqCst)
 }
@@ -511,51 +513,16 @@ fn one_that_waits_is_through_while_a_hard_stop_is_held_up_by_the_work_it_tells()
     let (ctx, _work) = shutdown.register("stuck").unwrap();
     let (reports, reported) = mpsc::channel();
     let mut waiting = Box::pin(shutdown.wait_async());
-    let calls = Calls(Mutex::new(Some(Box::new(move || {
+    let _held_up = call_at(&ctx, move || {
         let polled = waiting.as_mut().poll(&mut Task::from_waker(Waker::noop()));
         reports.send(polled).unwrap();
-    }))));
-    let waker = Waker::from(Arc::new(calls));
-    let mut done = pin!(ctx.done());
-    assert!(
-        done.as_mut()
-            .poll(&mut Task::from_waker(&waker))
-            .is_pending()
-    );
+    });
     shutdown.stop_now();
     let Poll::Ready(report) = reported.try_recv().unwrap() else {
         panic!("it waits for the stop");
     };
     assert_eq!(report.cause.downcast_ref(), Some(&ShutdownCause::Hastened));
     assert_eq!(report.canceled, 1);
-}
-
-#[test]
-fn what_is_late_has_been_cancelled_whoever_saw_the_end_of_the_grace() {
-    for _ in 0..1_000 {
-        let (root, clock) = super::stopped_time();
-        let shutdown = Shutdown::builder()
-            .grace(MINUTE)
-            .cleanup(Duration::ZERO)
-            .build(&root);
-        let (ctx, _work) = shutdown.register("stuck").unwrap();
-        shutdown.stop();
-        thread::scope(|scope| {
-            let waits = [(); 4].map(|()| {
-                scope.spawn(|| {
-                    let report = shutdown.wait();
-                    (report.late.len(), ctx.is_done())
-                })
-            });
-            while !waits.iter().all(thread::ScopedJoinHandle::is_finished) {
-                clock.advance(MINUTE);
-                thread::yield_now();
-            }
-            for wait in waits {
-                assert_eq!(wait.join().unwrap(), (1, true));
-            }
-        });
-    }
 }
 
 #[test]
@@ -591,16 +558,6 @@ fn where_the_last_work_ends_in_its_grace_no_hard_phase_begins() {
             if hard { (0, 1) } else { (1, 0) }
         );
     }
-}
-
-/// Calls it when `ctx` tells of its end, inside of what ended it.
-fn call_at(ctx: &Context, call: impl FnOnce() + Send + 'static) -> ripcord::Done {
-    let mut done = ctx.done();
-    let calls = Calls(Mutex::new(Some(Box::new(call))));
-    let waker = Waker::from(Arc::new(calls));
-    let polled = Pin::new(&mut done).poll(&mut Task::from_waker(&waker));
-    assert!(polled.is_pending());
-    done
 }
 
 #[test]

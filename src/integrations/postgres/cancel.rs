@@ -116,7 +116,7 @@ async fn settle(client: &Client, within: bool, asked: Instant, requests: u32, mu
         // First, for in a transaction that has failed nothing waits.
         let mut hit = within && is_hit(&client.batch_execute("ROLLBACK").await);
         // What fails for another reason is a connection that is closed, or a transaction of the caller's that has failed.
-        hit = hit || { is_hit(&client.batch_execute(&bait(wait)).await) };
+        hit = hit || is_hit(&client.batch_execute(&bait(wait)).await);
         if !hit {
             return;
         }
