@@ -46,10 +46,11 @@ struct Used {
     processor: Duration,
     gave_way: i64,
     slept: i64,
+    allocator_calls: usize,
 }
 
 impl Used {
-    fn now() -> Self {
+    fn now(allocator_calls: fn() -> usize) -> Self {
         // SAFETY: both calls fill in what they are given.
         let (time, usage) = unsafe {
             let mut time: libc::timespec = std::mem::zeroed();
@@ -62,6 +63,7 @@ impl Used {
             processor: Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32),
             gave_way: usage.ru_nivcsw,
             slept: usage.ru_nvcsw,
+            allocator_calls: allocator_calls(),
         }
     }
 }
@@ -71,6 +73,8 @@ pub(super) struct Seen {
     pub(super) times: Histogram<u64>,
     /// Slow operations in which the thread went to sleep: somebody had what it needed.
     pub(super) slept: usize,
+    /// Slow operations in which it went to sleep and had called the allocator, which has locks.
+    pub(super) at_allocator: usize,
     /// Slow operations that used the processor for more than half their time.
     pub(super) burnt: usize,
     /// Slow operations in which it was ready and others had the processor.
@@ -82,21 +86,26 @@ impl Seen {
         Self {
             times: Histogram::new_with_bounds(1, LONGEST, 3).expect("bounds and digits it allows"),
             slept: 0,
+            at_allocator: 0,
             burnt: 0,
             preempted: 0,
         }
     }
 
-    fn record(&mut self, took: Duration, before: &Used) {
+    fn record(&mut self, took: Duration, before: &Used, allocator_calls: fn() -> usize) {
         self.times.saturating_record(took.as_nanos() as u64);
         if took < SLOW {
             return;
         }
-        let after = Used::now();
+        let after = Used::now(allocator_calls);
         if after.processor - before.processor > took / 2 {
             self.burnt += 1;
         } else if after.slept > before.slept {
-            self.slept += 1;
+            if after.allocator_calls > before.allocator_calls {
+                self.at_allocator += 1;
+            } else {
+                self.slept += 1;
+            }
         } else {
             debug_assert!(after.gave_way >= before.gave_way);
             self.preempted += 1;
@@ -106,6 +115,7 @@ impl Seen {
     pub(super) fn add(&mut self, other: &Self) {
         self.times.add(&other.times).expect("of one shape");
         self.slept += other.slept;
+        self.at_allocator += other.at_allocator;
         self.burnt += other.burnt;
         self.preempted += other.preempted;
     }
@@ -122,8 +132,15 @@ fn pause(n: usize) -> Duration {
     Duration::from_nanos(200_000 + hash * 1_000_000 / (1 << 20))
 }
 
-/// Stops a victim so many times, while both do `op`; from its `warm_up`th on, for by then what both need is in pools.
-pub(super) fn observe(stops: usize, warm_up: usize, op: impl Fn() + Sync) -> Seen {
+/// Stops a victim so many times, while both do `op`; from its `warm_up`th on, for by then what both need is in pools. What
+/// piled up behind a stopped thread is more than those hold: `allocator_calls` are how many this thread has made, where they are
+/// told apart.
+pub(super) fn observe(
+    stops: usize,
+    warm_up: usize,
+    allocator_calls: fn() -> usize,
+    op: impl Fn() + Sync,
+) -> Seen {
     let over = AtomicBool::new(false);
     let work = |each: &mut dyn FnMut()| {
         while !over.load(Ordering::Relaxed) {
@@ -144,10 +161,10 @@ pub(super) fn observe(stops: usize, warm_up: usize, op: impl Fn() + Sync) -> See
         let observer = scope.spawn(move || {
             let mut seen = Seen::nothing();
             work(&mut || {
-                let before = Used::now();
+                let before = Used::now(allocator_calls);
                 let start = Instant::now();
                 op();
-                seen.record(start.elapsed(), &before);
+                seen.record(start.elapsed(), &before, allocator_calls);
             });
             seen
         });

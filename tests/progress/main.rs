@@ -19,8 +19,13 @@ mod victim;
 mod windows;
 
 #[cfg(target_os = "linux")]
+#[path = "../memory/counting.rs"]
+mod counting;
+#[cfg(target_os = "linux")]
 #[path = "../../benches/stall/observe.rs"]
 mod observe;
+#[cfg(target_os = "linux")]
+use stops::count;
 
 #[path = "../../src/after_func.rs"]
 mod after_func;
