@@ -14,7 +14,7 @@ use crate::raw::timers::Due;
 use crate::raw::turn::{tidy, turn};
 use crate::sync::{futex, let_time_pass};
 use crate::tree::{cancel_with, cause_of};
-use crate::{local, sync};
+use crate::{local, sync, tuning};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use std::cell::Cell;
@@ -98,6 +98,21 @@ fn an_arm_while_the_timer_thread_goes_to_sleep_is_not_slept_past() {
 #[test]
 fn an_arm_that_finds_no_slot_while_the_timer_thread_goes_to_sleep_is_not_slept_past() {
     model("spilled arm against sleep", 2, 5_000, || {
+        let (engine, serve) = threaded();
+        let_time_pass(nanos(20));
+        let later = [timed(&engine, 60), timed(&engine, 60)];
+        let server = thread::spawn(serve);
+        let node = timed(&engine, 20);
+        assert_eq!(node.wait(), Error::DeadlineExceeded);
+        drop((node, later, engine));
+        server.join().unwrap();
+    });
+}
+
+#[test]
+fn an_arm_that_makes_a_segment_while_the_timer_thread_goes_to_sleep_is_not_slept_past() {
+    model("arm in a new segment against sleep", 2, 600, || {
+        tuning::grow();
         let (engine, serve) = threaded();
         let_time_pass(nanos(20));
         let later = [timed(&engine, 60), timed(&engine, 60)];
@@ -376,6 +391,43 @@ fn an_arm_that_finds_no_slot_while_its_stripe_is_collected_is_not_lost() {
     });
 }
 
+/// So far ahead, beside a turn and in a segment that it makes.
+fn arm_in_a_new_segment(after: u64) {
+    tuning::grow();
+    let (engine, timers) = manual();
+    let [due, later] = [timed(&engine, 5), timed(&engine, 60)];
+    move_clock(&engine, 5);
+    let other = turning(timers);
+    let node = timed(&engine, after);
+    let (_, timers) = other.join().unwrap();
+    assert!(due.is_done() && !node.is_done());
+    let told = timers.next_timeout();
+    assert!(told.is_some_and(|told| told <= nanos(after)), "slept past");
+    timers.advance(nanos(after));
+    assert!(node.is_done() && !later.is_done(), "a deadline was lost");
+    timers.advance(nanos(60));
+    assert!(later.is_done(), "a deadline was lost");
+}
+
+#[test]
+fn an_arm_that_makes_a_segment_while_its_stripe_is_collected_is_not_lost() {
+    model("arm in a new segment against collection", 3, 10, || {
+        arm_in_a_new_segment(30);
+    });
+}
+
+#[test]
+fn a_near_arm_that_makes_a_segment_while_its_stripe_is_collected_is_not_lost() {
+    model(
+        "near arm in a new segment against collection",
+        3,
+        10,
+        || {
+            arm_in_a_new_segment(8);
+        },
+    );
+}
+
 /// So far ahead, in a slot that is empty and still marked.
 fn arm_at_a_left_mark(after: u64) {
     let (engine, timers) = manual();
@@ -486,6 +538,46 @@ fn two_arms_at_once_on_one_stripe_are_both_kept() {
 }
 
 #[test]
+fn two_arms_that_make_a_segment_at_once_are_both_kept() {
+    model("arm against arm in a new segment", 2, 250, || {
+        tuning::grow();
+        let (engine, timers) = manual();
+        let full = [timed(&engine, 60), timed(&engine, 60)];
+        let other = thread::spawn({
+            let engine = engine.clone();
+            move || timed(&engine, 20)
+        });
+        let nodes = [timed(&engine, 30), other.join().unwrap()];
+        timers.advance(nanos(30));
+        assert!(nodes.iter().all(Handle::is_done), "a deadline was lost");
+        timers.advance(nanos(30));
+        assert!(full.iter().all(Handle::is_done), "a deadline was lost");
+    });
+}
+
+#[test]
+fn an_arm_in_a_segment_that_another_thread_makes_is_kept() {
+    model("arm against the making of its segment", 1, 100, || {
+        tuning::grow();
+        let (engine, timers) = manual();
+        let full = [timed(&engine, 60), timed(&engine, 60)];
+        let other = thread::spawn({
+            let engine = engine.clone();
+            move || timed(&engine, 20)
+        });
+        let turned = turning(timers);
+        let node = timed(&engine, 8);
+        let other = other.join().unwrap();
+        let (_, timers) = turned.join().unwrap();
+        timers.advance(nanos(8));
+        assert!(node.is_done() && !other.is_done(), "a deadline was lost");
+        timers.advance(nanos(12));
+        assert!(other.is_done(), "a deadline was lost");
+        drop(full);
+    });
+}
+
+#[test]
 fn a_node_dropped_while_the_wheel_is_swept_is_freed_once() {
     model("drop against sweep", 3, 35, || {
         let (engine, timers) = manual();
@@ -570,6 +662,26 @@ fn a_node_dropped_while_another_thread_moves_it_to_the_wheel_is_freed_once() {
     });
 }
 
+#[test]
+fn a_node_of_a_second_segment_dropped_while_another_thread_moves_it_to_the_wheel_is_freed_once() {
+    model(
+        "drop out of a second segment against collection",
+        3,
+        17,
+        || {
+            tuning::grow();
+            let (engine, timers) = manual();
+            let full = [timed(&engine, 60), timed(&engine, 60)];
+            let node = timed(&engine, 8);
+            let other = turning(timers);
+            drop(node);
+            let (_, timers) = other.join().unwrap();
+            timers.advance(nanos(60));
+            assert!(full.iter().all(Handle::is_done), "a deadline was lost");
+        },
+    );
+}
+
 fn assert_stopped(node: &Handle) {
     assert_eq!(node.err(), Some(Error::Canceled), "left behind");
     assert_eq!(cause_of(node), Some(Cause::ENGINE_STOPPED.to_string()));
@@ -601,6 +713,23 @@ fn an_arm_during_a_shutdown_on_another_stripe_is_ended() {
         let node = timed(&engine, 30);
         other.join().unwrap();
         assert_stopped(&node);
+    });
+}
+
+#[test]
+fn an_arm_that_makes_a_segment_during_a_shutdown_is_ended() {
+    model("arm in a new segment against shutdown", 3, 120, || {
+        tuning::grow();
+        let (engine, timers) = Handle::driven(None, |_, _, _| ());
+        let full = [timed(&engine, 60), timed(&engine, 60)];
+        let other = thread::spawn(move || {
+            timers.shut_down();
+            timers
+        });
+        let node = timed(&engine, 30);
+        other.join().unwrap();
+        assert_stopped(&node);
+        full.iter().for_each(assert_stopped);
     });
 }
 

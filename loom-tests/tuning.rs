@@ -1,6 +1,6 @@
 //! The models' side of `src/tuning.rs`: bounds small enough for a model to cross them, and faults that are on.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
 
 /// Loom's types are larger than the machine's.
@@ -20,8 +20,9 @@ pub(crate) const HANDLES_MAX: usize = 1 << 30;
 pub(crate) const VALUES_MAX: u32 = 1;
 /// Never: a model that wants shards of values asks for them.
 pub(crate) const VALUES_HOT: usize = 1 << 20;
-/// Two deadlines on a stripe, and the third spills.
+/// Two deadlines on a stripe, and the third spills, or makes a segment.
 pub(crate) const NURSERY: usize = 2;
+pub(crate) const SEGMENTS: usize = 2;
 pub(crate) const PROBES: usize = 2;
 /// In nanoseconds: a deadline that is further ahead stays in the nursery.
 pub(crate) const NEAR: u64 = 10;
@@ -35,6 +36,21 @@ pub(crate) const SPILLED: usize = 1 << 20;
 /// A tick is a nanosecond.
 pub(crate) const TICK: u32 = 0;
 
+thread_local! {
+    /// A std thread-local: loom runs all threads of a model on one.
+    static MAY_GROW: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Never, but in a model that asks for it: others are about what finds no slot.
+pub(crate) fn may_grow() -> bool {
+    MAY_GROW.get()
+}
+
+/// In this execution, nurseries grow.
+pub(crate) fn grow() {
+    MAY_GROW.set(true);
+}
+
 type Hook = Box<dyn FnOnce()>;
 
 thread_local! {
@@ -45,6 +61,7 @@ thread_local! {
 /// Starts an execution.
 pub(crate) fn reset() {
     HOOKS.take();
+    MAY_GROW.set(false);
 }
 
 /// Has whichever thread comes to that window next run `hook` there. A model stops threads everywhere, but at the price of a

@@ -225,6 +225,11 @@ pub(crate) fn sleep_exactly() {
     }
 }
 
+/// What a word holds, to its only owner.
+pub(crate) fn owned(word: &mut AtomicUsize) -> usize {
+    *word.get_mut()
+}
+
 /// Lets another thread have the core, if one waits for it. Waits for nobody.
 #[cold]
 pub(crate) fn give_way() {

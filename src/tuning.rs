@@ -48,10 +48,21 @@ pub(crate) const VALUES_MAX: u32 = 32;
 /// values, cloned some times and gone, pay for the end of shards; more, and a root takes the longer way for longer.
 pub(crate) const VALUES_HOT: usize = 16;
 
-/// Slots of a nursery's stripe (16 KiB): the deadlines one core may have ahead before they go to the wheel. A server that
-/// works at a thousand requests a core at a time is at its limit for other reasons.
+/// Slots of a segment of a nursery (8 KiB): a stripe has one, and gets another where it seems full. Fewer, and a stripe that is used has
+/// many; more, and the first, which every engine has for every core, costs more, as does emptying it.
 pub(crate) const NURSERY: usize = 1_024;
 const _: () = assert!(NURSERY.is_power_of_two());
+
+/// Segments a stripe may get (1 MiB): the deadlines one core may have ahead before those that come go to the wheel. More, and the scan of
+/// them all would show in how late a deadline is.
+pub(crate) const SEGMENTS: usize = 128;
+const _: () = assert!(SEGMENTS.is_power_of_two());
+
+/// Whether a stripe gets the segments that it may have. Here it does; a model asks for it.
+#[inline(always)]
+pub(crate) const fn may_grow() -> bool {
+    true
+}
 
 /// Slots of a nursery looked at for a free one before a deadline goes to the wheel instead.
 pub(crate) const PROBES: usize = 16;

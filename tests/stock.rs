@@ -24,6 +24,8 @@ fn count(allocations: usize, _bytes: isize) {
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const MANY: usize = 100_000;
+/// More deadlines of one thread than a nursery has slots for.
+const CROWD: usize = 140_000;
 
 #[test]
 #[cfg_attr(ripcord_no_pool, ignore = "there is no stock")]
@@ -73,10 +75,11 @@ fn threads_that_come_and_go_take_their_nodes_from_the_stock() {
 fn churn_between_two_turns_of_a_driven_engine_does_not_grow() {
     let (engine, driver) = Engine::builder().driven().expect("no thread is started");
     let root = engine.background();
-    // More than a nursery has slots for: what comes later goes to the wheel.
-    let _kept: Vec<_> = (0..3_000).map(|_| root.with_timeout(HOUR)).collect();
+    // What comes later goes to the wheel.
+    let crowd = || -> Vec<_> { (0..CROWD).map(|_| root.with_timeout(HOUR)).collect() };
+    let _kept = crowd();
     driver.turn();
-    let _too: Vec<_> = (0..3_000).map(|_| root.with_timeout(HOUR)).collect();
+    let _too = crowd();
     let before = Pool::stats().allocated_bytes;
     (0..MANY).for_each(|_| drop(root.with_timeout(HOUR)));
     let grown = Pool::stats().allocated_bytes - before;
@@ -91,7 +94,7 @@ fn what_is_dropped_on_a_standing_clock_is_given_back() {
         .expect("no thread is started");
     let root = engine.background();
     drop(
-        (0..MANY)
+        (0..CROWD + MANY)
             .map(|_| root.with_timeout(HOUR))
             .collect::<Vec<_>>(),
     );

@@ -38,17 +38,21 @@ pub(crate) fn crowd_ours(armed: usize) -> (Ripcord, Vec<Ripcord>) {
     (root, crowd)
 }
 
-pub(crate) type TokioCrowd = (Vec<Pin<Box<Timeout<Pending<()>>>>>, Runtime);
+pub(crate) type Armed = Pin<Box<Timeout<Pending<()>>>>;
+
+pub(crate) type TokioCrowd = (Vec<Armed>, Runtime);
+
+/// Within a runtime.
+pub(crate) fn arm_tokio() -> Armed {
+    let mut timeout = Box::pin(tokio::time::timeout(LONG, pending()));
+    assert!(timeout.as_mut().poll(&mut noop()).is_pending());
+    timeout
+}
 
 pub(crate) fn crowd_tokio(armed: usize) -> TokioCrowd {
     let runtime = runtime();
     let entered = runtime.enter();
-    let arm = |_| {
-        let mut timeout = Box::pin(tokio::time::timeout(LONG, pending()));
-        assert!(timeout.as_mut().poll(&mut noop()).is_pending());
-        timeout
-    };
-    let crowd = (0..armed).map(arm).collect();
+    let crowd = (0..armed).map(|_| arm_tokio()).collect();
     drop(entered);
     (crowd, runtime)
 }

@@ -6,41 +6,79 @@
 //!
 //! Called by `nursery`, `wheel` and `core`.
 
+use super::head;
 use super::node::Timed;
 use super::nursery::SlotAt;
 use super::state::Pins;
 use crate::sync::UnsafeCell;
 use std::ptr;
 
-/// The place of a node in the wheel, to whoever has the turn: it is in none, or was dropped and is left out, or is in the wheel
-/// of that generation, behind that node or first in its slot.
+/// The place of a node in the wheel, of whoever has the turn.
 #[derive(Debug)]
-pub(crate) struct InWheel(UnsafeCell<usize>);
-
-pub(crate) const OUT: usize = 0;
-/// Whoever has the node from the pile of what was dropped has its ARMED pin.
-pub(crate) const LEFT_OUT: usize = 1 << 0;
-pub(crate) const IN: usize = 1 << 1;
+pub(crate) struct InWheel(UnsafeCell<Place>);
 
 impl InWheel {
     pub(crate) fn new() -> Self {
-        Self(UnsafeCell::new(OUT))
+        Self(UnsafeCell::new(Place::OUT))
     }
 
     /// # Safety
     ///
     /// The caller has the turn, and the ARMED pin of the node or the pile it is on.
-    pub(crate) unsafe fn get(&self) -> usize {
+    pub(crate) unsafe fn get(&self) -> Place {
         // SAFETY: the word goes with the turn.
-        self.0.with(|word| unsafe { *word })
+        self.0.with(|place| unsafe { *place })
     }
 
     /// # Safety
     ///
     /// As [`get`](Self::get).
-    pub(crate) unsafe fn set(&self, to: usize) {
+    pub(crate) unsafe fn set(&self, to: Place) {
         // SAFETY: the word goes with the turn.
-        self.0.with_mut(|word| unsafe { *word = to });
+        self.0.with_mut(|place| unsafe { *place = to });
+    }
+}
+
+/// ```text
+///  63       48 47          6    1          0
+/// | generation | the one before | IN | LEFT_OUT |      of a node in the wheel; 0: out of it
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(usize);
+
+const LEFT_OUT: usize = 1 << 0;
+const IN: usize = 1 << 1;
+
+impl Place {
+    pub(crate) const OUT: Self = Self(0);
+    /// Out of it because it was dropped: whoever has the node from the pile of what was dropped has its ARMED pin.
+    pub(crate) const LEFT_OUT: Self = Self(LEFT_OUT);
+
+    /// In the wheel, behind that node or first in its slot.
+    pub(crate) fn behind(before: *mut Timed, generation: Generation) -> Self {
+        Self(generation.0 | before.expose_provenance() | IN)
+    }
+
+    /// Whether the node is in the wheel, and in that one and none before it.
+    pub(crate) fn is_in(self, generation: Generation) -> bool {
+        self.0 & !head::POINTER == generation.0 | IN
+    }
+
+    /// The node before it in its slot; null: it is the first.
+    pub(crate) fn before(self) -> *mut Timed {
+        ptr::with_exposed_provenance_mut(self.0 & head::POINTER)
+    }
+}
+
+/// Of the wheels that a fork has made follow each other, which one: in the bits that an address does not need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generation(usize);
+
+impl Generation {
+    pub(crate) const FIRST: Self = Self(0);
+
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0.wrapping_add(1 << head::ADDRESS_BITS))
     }
 }
 
@@ -94,7 +132,7 @@ impl Dropped {
         std::iter::from_fn(move || {
             let timed = self.pop()?;
             // SAFETY: pinned by the chain (R10), and the caller's promise.
-            let left_out = unsafe { Timed::at(timed).in_wheel.get() } == LEFT_OUT;
+            let left_out = unsafe { Timed::at(timed).in_wheel.get() } == Place::LEFT_OUT;
             let armed = if left_out { Pins::ARMED } else { Pins::NONE };
             Some((timed, Pins::LINK.and(armed)))
         })

@@ -78,7 +78,7 @@
 //! | [`turn_word`] | who may use the wheel |
 //! | [`dropped`] | what was dropped and is yet in the wheel |
 //! | [`pile`] | a stack of timed nodes that counts |
-//! | [`nursery`] | where deadlines are armed and disarmed |
+//! | [`nursery`], `segment` | where deadlines are armed and disarmed; their slots |
 //! | [`drive`] | who drives an engine's timers, and its clock |
 //! | [`moves`] | whether deadlines are being moved to the wheel |
 //! | [`core`] | the timers of an engine: nursery, wheel, turn, who is woken |
@@ -121,6 +121,7 @@ pub(crate) mod parker;
 #[forbid(unsafe_code)]
 pub(crate) mod pile;
 pub(crate) mod pool;
+mod segment;
 #[forbid(unsafe_code)]
 pub(crate) mod site;
 pub(crate) mod slot;

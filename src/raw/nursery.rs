@@ -1,31 +1,23 @@
 //! The nursery: where a deadline is armed, and where most of them end without ever having been timed.
 //!
 //! ```text
-//!  stripe:  slots [ – | node, tick | – | node, tick | … ]   arm: CAS from empty; disarm, collect: CAS to empty
-//!           marks      a bit for each 16 slots: set by who arms, if it is not; cleared by who collects, if nothing is left
-//!           earliest   lowered by who arms; raised by who collects, to the earliest that is left
-//!           inbox      a pile of those that found no slot
-//!           dropped    a pile of those that were dropped when they were in no slot any more
+//!  stripe:  segments [ first | second | – | … ]   one more is made where those there are seem full, until it has all
+//!           current   the segment that who arms looks at first
+//!           dropped   a pile of those that were dropped when they were in no slot any more
 //! ```
 //!
-//! A slot is one word, filled by one CAS and emptied by another: that one's winner has the ARMED pin of the node that was
-//! in it. So disarming touches a line of this core's and nothing else, and who collects follows no pointer before it is
-//! theirs: when a node is due, in *ticks*, stands in the bits of the word that its address does not need. Ticks are cut
-//! off and wrap around, so they may say that a node is due before it is, and then it goes to the wheel early. They never
-//! say that it is due later: what is far ahead is looked at again within five hours, and who comes later takes all there is.
+//! A stripe is about a core's: who arms looks for a slot in its current segment and in the next, and leaves in the inbox of
+//! the first what has found none. A segment goes when the nursery does, so who reads its address may look at it.
 //!
-//! Collecting and arming cannot miss each other: arming publishes the slot, then looks at its mark, then at `earliest`;
-//! collecting raises `earliest`, then clears the marks, then looks at the slots. All of these are SeqCst, so either the slot
-//! is seen, or what came before it is seen changed and is changed back: a mark may be left on slots that are empty, but not
-//! be missing from one that is full, once its armer and the collection are through. Who takes all there is does not
-//! rely on the marks: a fork may have cut a collection short.
+//! A segment is published before any slot of it is filled, SeqCst: who collects, or is about to sleep, and does not see it comes
+//! before what is armed there, as before what is armed in a slot that it does not see filled (`segment`).
 //!
 //! Called by `core`.
 
 use super::dropped::Dropped;
-use super::head;
 use super::node::Timed;
 use super::pile::Pile;
+use super::segment::{LOOKED_AT, Segment, Word};
 use super::time::Time;
 use super::wheel::Wheel;
 use crate::local;
@@ -33,64 +25,16 @@ use crate::sync::{self, AtomicUsize, Ordering, model_fence};
 use crate::tuning;
 use crossbeam_utils::CachePadded;
 use std::ptr;
-use std::time::Duration;
 
-const EMPTY: usize = 0;
-
-/// The bits of a word that are a tick: those above an address of user space, and those below one of a block.
-const TICK_HIGH: u32 = head::ADDRESS_BITS;
-const TICK_LOW: u32 = head::ALIGNMENT.ilog2();
-const TICK_BITS: u32 = usize::BITS - TICK_HIGH + TICK_LOW;
-/// A tick is at most this far ahead when it is written (4.9 hours): a quarter of where they wrap around.
-const AHEAD: u64 = 1 << (TICK_BITS - 2);
-
-const LOOKED_AT: Duration = Duration::from_nanos(AHEAD << tuning::TICK);
-
-/// What is in a slot: a node, and the tick it is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Word(usize);
-
-impl Word {
-    fn new(timed: *mut Timed, due: Time) -> Self {
-        let address = timed.expose_provenance();
-        debug_assert_eq!(address & !head::POINTER, 0, "`local::allocate` checks it");
-        let tick = due.bits() >> tuning::TICK;
-        let low = tick as usize & ((1 << TICK_LOW) - 1);
-        let high = (tick >> TICK_LOW) << TICK_HIGH;
-        Self(high as usize | address | low)
-    }
-
-    fn timed(self) -> *mut Timed {
-        ptr::with_exposed_provenance_mut(self.0 & head::POINTER)
-    }
-
-    /// How many ticks after that of `horizon` it is due; not positive: it is to be taken.
-    fn ticks_after(self, horizon: Time) -> i64 {
-        let low = self.0 & ((1 << TICK_LOW) - 1);
-        let tick = (self.0 >> TICK_HIGH << TICK_LOW | low) as u64;
-        let apart = tick.wrapping_sub(horizon.bits() >> tuning::TICK);
-        // Sign-extended from the bits there are.
-        (apart << (64 - TICK_BITS)) as i64 >> (64 - TICK_BITS)
-    }
-}
-
-/// Slots of a mark: as many as it takes to have one word of marks.
-const MARKED: usize = tuning::NURSERY.div_ceil(usize::BITS as usize);
-/// All marks there are.
-const MARKS: usize = usize::MAX >> (usize::BITS as usize - tuning::NURSERY / MARKED);
+/// Slots of a stripe that has all its segments.
+const STRIPE: usize = tuning::SEGMENTS * tuning::NURSERY;
 
 #[derive(Debug)]
 struct Stripe {
-    slots: Box<[AtomicUsize; tuning::NURSERY]>,
-    /// Where slots may be filled: bit `n` for those from `n * MARKED`.
-    marks: AtomicUsize,
-    /// Where a free slot may be: the one freed last.
-    hint: AtomicUsize,
-    /// No later than any deadline in the slots or the inbox.
-    earliest: AtomicUsize,
-    inbox: Pile,
-    /// Somebody found no slot since the last collection.
-    full: AtomicUsize,
+    /// Their addresses: of the first, and of as many more as were made.
+    segments: [AtomicUsize; tuning::SEGMENTS],
+    /// The address of the one at which who arms looks first: where a slot was freed last, or found.
+    current: AtomicUsize,
     /// Dropped nodes that were not in a slot any more, since the last sweep: a LINK pin of each.
     dropped: Pile,
 }
@@ -118,85 +62,116 @@ impl SlotAt {
 }
 
 impl Stripe {
-    fn new() -> Self {
-        Self {
-            slots: Box::new(std::array::from_fn(|_| AtomicUsize::new(EMPTY))),
-            marks: AtomicUsize::new(0),
-            hint: AtomicUsize::new(0),
-            earliest: AtomicUsize::new(Time::NEVER.word()),
-            inbox: Pile::new(),
-            full: AtomicUsize::new(0),
+    /// Whose first slot is that one of the nursery.
+    fn new(first: usize) -> Self {
+        let stripe = Self {
+            segments: std::array::from_fn(|_| AtomicUsize::new(0)),
+            current: AtomicUsize::new(0),
             dropped: Pile::new(),
+        };
+        stripe.make(0, first);
+        stripe.set_current(stripe.segment(0));
+        stripe
+    }
+
+    #[inline(always)]
+    fn get(&self, index: usize) -> Option<&Segment> {
+        // ORDERING: SeqCst, see above; its Acquire pairs with `make`.
+        let address = self.segments[index].load(Ordering::SeqCst);
+        let segment: *const Segment = ptr::with_exposed_provenance(address);
+        // SAFETY: null, or put there by `make`, and freed with the stripe.
+        unsafe { segment.as_ref() }
+    }
+
+    /// Of one that there is.
+    #[inline(always)]
+    fn segment(&self, index: usize) -> &Segment {
+        self.get(index).expect("a segment stays")
+    }
+
+    fn segments(&self) -> impl Iterator<Item = &Segment> {
+        (0..tuning::SEGMENTS).map_while(|index| self.get(index))
+    }
+
+    #[inline(always)]
+    fn current(&self) -> &Segment {
+        // ORDERING: Acquire pairs with `set_current`: the segment is made.
+        let address = self.current.load(Ordering::Acquire);
+        let segment: *const Segment = ptr::with_exposed_provenance(address);
+        // SAFETY: put there by `set_current`, in `new` for the first time: one of the stripe's, and freed with it.
+        unsafe { &*segment }
+    }
+
+    /// Has who arms next begin to look in that segment of the stripe.
+    #[inline(always)]
+    fn set_current(&self, segment: &Segment) {
+        let address = ptr::from_ref(segment).expose_provenance();
+        if self.current.load(Ordering::Relaxed) != address {
+            // ORDERING: Release; the caller has seen that it is made.
+            self.current.store(address, Ordering::Release);
         }
     }
 
-    /// Fills a slot, if one is found; answers with which.
-    fn fill(&self, word: Word) -> Option<usize> {
-        let hint = self.hint.load(Ordering::Relaxed);
-        (hint..hint + tuning::PROBES)
-            .map(|slot| slot % tuning::NURSERY)
-            .find(|slot| {
-                let slot = &self.slots[*slot];
-                // ORDERING: SeqCst, see above; its Release publishes the node to `collect`.
-                slot.load(Ordering::Relaxed) == EMPTY
-                    && slot
-                        .compare_exchange(EMPTY, word.0, Ordering::SeqCst, Ordering::Relaxed)
-                        .is_ok()
-            })
-    }
-
-    fn mark(&self, slot: usize) {
-        let mark = 1 << (slot / MARKED);
-        // ORDERING: SeqCst, see above.
-        if self.marks.load(Ordering::SeqCst) & mark == 0 {
-            self.marks.fetch_or(mark, Ordering::SeqCst);
+    /// Makes that segment, unless another thread does so first. Allocates.
+    #[cold]
+    fn make(&self, index: usize, first: usize) {
+        let made = Box::into_raw(Box::new(Segment::new(first)));
+        // ORDERING: SeqCst, see above; its Release pairs with `get`.
+        let published = self.segments[index].compare_exchange(
+            0,
+            made.expose_provenance(),
+            Ordering::SeqCst,
+            Ordering::Relaxed,
+        );
+        if published.is_err() {
+            // SAFETY: made above and seen by nobody.
+            drop(unsafe { Box::from_raw(made) });
         }
     }
 
-    fn lower_earliest(&self, to: Time) {
-        tuning::window("not lowered");
-        // ORDERING: SeqCst, see above; and pairs with `Core::next_wake`.
-        let mut seen = self.earliest.load(Ordering::SeqCst);
-        while to.word() < seen {
-            match self.earliest.compare_exchange(
-                seen,
-                to.word(),
-                Ordering::SeqCst,
-                Ordering::SeqCst,
-            ) {
-                Ok(_) => break,
-                Err(now) => seen = now,
+    /// Fills a slot of the segment after one where none was found; answers with which segment that is. After the last comes the
+    /// first; where there is none yet it is made, if it may be.
+    #[cold]
+    fn fill_after(&self, full: &Segment, word: Word) -> (&Segment, Option<usize>) {
+        let index = full.first() % STRIPE / tuning::NURSERY;
+        let next = (index + 1) % tuning::SEGMENTS;
+        if self.get(next).is_none() && tuning::may_grow() {
+            self.make(next, full.first() + tuning::NURSERY);
+        }
+        let segment = self.get(next).unwrap_or_else(|| self.segment(0));
+        // Though it be full too, or nobody would come to look whether it still is.
+        self.set_current(segment);
+        let filled = (segment.first() != full.first())
+            .then(|| segment.fill(word))
+            .flatten();
+        (segment, filled)
+    }
+}
+
+impl Drop for Stripe {
+    fn drop(&mut self) {
+        for segment in &mut self.segments {
+            let address = sync::owned(segment);
+            if address != 0 {
+                let segment: *mut Segment = ptr::with_exposed_provenance_mut(address);
+                // SAFETY: made by `make`, and borrowed from a stripe that nobody has any more.
+                drop(unsafe { Box::from_raw(segment) });
             }
         }
-    }
-
-    /// Answers with how many have been since the last collection.
-    ///
-    /// # Safety
-    ///
-    /// As [`Nursery::arm`].
-    unsafe fn spill(&self, timed: *mut Timed) -> usize {
-        // SAFETY: not yet on the pile, the word is the caller's.
-        let link = |below| unsafe { Timed::at(timed).set_next(below) };
-        let spilled = self.inbox.push(timed, link);
-        // Only says that a collection should empty the slots, which it does sooner or later.
-        self.full.store(1, Ordering::Relaxed);
-        spilled
     }
 }
 
 impl Nursery {
     pub(crate) fn new() -> Self {
-        let stripe = |_| CachePadded::new(Stripe::new());
+        let stripe = |index| CachePadded::new(Stripe::new(index * STRIPE));
         Self {
             stripes: (0..local::stripes()).map(stripe).collect(),
         }
     }
 
     #[inline(always)]
-    fn own(&self) -> (usize, &Stripe) {
-        let index = local::known_index() & (self.stripes.len() - 1);
-        (index, &self.stripes[index])
+    fn own(&self) -> &Stripe {
+        &self.stripes[local::known_index() & (self.stripes.len() - 1)]
     }
 
     /// Takes over the ARMED pin of a node. Lock-free. It says nothing to whoever sleeps until an earlier deadline, but calls
@@ -209,23 +184,29 @@ impl Nursery {
         // SAFETY: the caller's promise.
         let this = unsafe { Timed::at(timed) };
         let due = this.node().deadline().min(now.after(LOOKED_AT));
-        let (index, stripe) = self.own();
-        let filled = stripe.fill(Word::new(timed, due));
-        match filled {
-            Some(at) => {
-                // SAFETY: the caller is the creator, and only the undertaker, who comes after its handle has gone, reads it.
-                unsafe { this.set_slot(SlotAt(index * tuning::NURSERY + at)) };
-                stripe.hint.store(at + 1, Ordering::Relaxed);
-            }
+        let stripe = self.own();
+        let word = Word::new(timed, due);
+        let mut segment = stripe.current();
+        let mut filled = segment.fill(word);
+        if filled.is_none() {
+            (segment, filled) = stripe.fill_after(segment, word);
+        }
+        if let Some(slot) = filled {
+            // SAFETY: the caller is the creator, and only the undertaker, who comes after its handle has gone, reads it.
+            unsafe { this.set_slot(SlotAt(segment.first() + slot)) };
+            segment.set_hint(slot + 1);
+        } else {
+            segment = stripe.segment(0);
             // SAFETY: the caller's promise.
-            None if unsafe { stripe.spill(timed) }.is_multiple_of(tuning::SPILLED) => crowded(),
-            None => {}
+            if unsafe { segment.spill(timed) }.is_multiple_of(tuning::SPILLED) {
+                crowded();
+            }
         }
         model_fence();
-        if let Some(at) = filled {
-            stripe.mark(at);
+        if let Some(slot) = filled {
+            segment.mark(slot);
         }
-        stripe.lower_earliest(due);
+        segment.lower_earliest(due);
     }
 
     /// Takes the ARMED pin of a node back; `false`: whoever collects has it, or had it. Wait-free.
@@ -239,17 +220,13 @@ impl Nursery {
         if at == SlotAt::NOWHERE {
             return false;
         }
-        let (stripe, slot) = (at.0 / tuning::NURSERY, at.0 % tuning::NURSERY);
-        let owner = &self.stripes[stripe];
-        let slot_word = &owner.slots[slot];
-        // ORDERING: Relaxed; only the pin passes, and the bytes were touched by nobody but the node's own users.
-        let word = Word(slot_word.load(Ordering::Relaxed));
-        let disarmed = word.timed() == timed
-            && slot_word
-                .compare_exchange(word.0, EMPTY, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok();
-        if disarmed && stripe == self.own().0 {
-            owner.hint.store(slot, Ordering::Relaxed);
+        let stripe: &Stripe = &self.stripes[at.0 / STRIPE];
+        let segment = stripe.segment(at.0 % STRIPE / tuning::NURSERY);
+        let slot = at.0 % tuning::NURSERY;
+        let disarmed = segment.empty(slot, timed);
+        if disarmed && ptr::eq(stripe, self.own()) {
+            segment.set_hint(slot);
+            stripe.set_current(segment);
         }
         disarmed
     }
@@ -267,7 +244,7 @@ impl Nursery {
         this.node().state().pin_link();
         // SAFETY: the undertaker is through with the word.
         let link = |below| unsafe { this.set_slot(SlotAt::above(below)) };
-        let dropped = self.own().1.dropped.push(timed, link);
+        let dropped = self.own().dropped.push(timed, link);
         // Whoever is to sweep has been woken, and has not got to it: it may have no core to run on.
         if dropped >= tuning::BEHIND && dropped.is_multiple_of(tuning::GIVE_WAY) {
             sync::give_way();
@@ -288,8 +265,9 @@ impl Nursery {
 
     /// Whether enough have found no slot.
     pub(crate) fn is_crowded(&self) -> bool {
-        let each = |stripe: &CachePadded<Stripe>| stripe.inbox.count() >= tuning::SPILLED;
-        self.stripes.iter().any(each)
+        self.stripes
+            .iter()
+            .any(|stripe| stripe.segment(0).is_crowded())
     }
 
     /// All that is on the piles.
@@ -304,16 +282,19 @@ impl Nursery {
 
     /// No later than any deadline that is armed here.
     pub(crate) fn earliest(&self) -> Time {
-        // ORDERING: SeqCst, see above.
-        let each = |stripe: &CachePadded<Stripe>| stripe.earliest.load(Ordering::SeqCst);
-        Time::from_word(self.stripes.iter().map(each).min().unwrap_or(usize::MAX))
+        let mut earliest = Time::NEVER;
+        for stripe in &self.stripes {
+            for segment in stripe.segments() {
+                earliest = earliest.min(segment.earliest());
+            }
+        }
+        earliest
     }
 
-    /// Has the next collection take all there is, whatever the stripes say: one of them may have been cut short.
+    /// Has the next collection take all there is, whatever the segments say: one of them may have been cut short.
     pub(crate) fn distrust(&self) {
         for stripe in &self.stripes {
-            stripe.earliest.store(Time::PAST.word(), Ordering::SeqCst);
-            stripe.full.store(1, Ordering::Relaxed);
+            stripe.segments().for_each(Segment::distrust);
         }
     }
 
@@ -321,64 +302,9 @@ impl Nursery {
     /// By one thread at a time.
     pub(crate) fn collect(&self, horizon: Time, wheel: &mut Wheel) {
         for stripe in &self.stripes {
-            let due = stripe.earliest.load(Ordering::SeqCst) <= horizon.word();
-            let full = stripe.full.load(Ordering::Relaxed) != 0;
-            if due || full {
-                stripe.full.store(0, Ordering::Relaxed);
-                stripe.collect(if full { Time::NEVER } else { horizon }, wheel);
+            for segment in stripe.segments() {
+                segment.collect(horizon, wheel);
             }
-        }
-    }
-}
-
-impl Stripe {
-    fn collect(&self, horizon: Time, wheel: &mut Wheel) {
-        let earliest = self.earliest.swap(Time::NEVER.word(), Ordering::SeqCst);
-        let marked = self.marks.swap(0, Ordering::SeqCst);
-        model_fence();
-        // That late ticks may have wrapped around.
-        let late = horizon.since(Time::from_word(earliest)) > LOOKED_AT;
-        let all = late || horizon == Time::NEVER;
-        let mut spilled = self.inbox.take();
-        while !spilled.is_null() {
-            // SAFETY: what was on the pile is ours, with its ARMED pin (R10).
-            let next = unsafe { Timed::at(spilled).next() };
-            // SAFETY: as above.
-            unsafe { wheel.insert_spilled(spilled) };
-            spilled = next;
-        }
-        let mut ahead = i64::MAX;
-        let mut left = 0;
-        let mut rest = if all { MARKS } else { marked };
-        while rest != 0 {
-            let mark = rest.trailing_zeros();
-            rest &= rest - 1;
-            let first = mark as usize * MARKED;
-            for slot in &self.slots[first..first + MARKED] {
-                // ORDERING: SeqCst, see above; Acquire pairs with `arm`.
-                let word = slot.load(Ordering::SeqCst);
-                if word == EMPTY {
-                    continue;
-                }
-                let ticks = Word(word).ticks_after(horizon);
-                if ticks > 0 && !all {
-                    ahead = ahead.min(ticks);
-                    left |= 1 << mark;
-                    continue;
-                }
-                // ORDERING: Acquire pairs with `arm`: it may be another than was loaded above, at the same address.
-                let taken =
-                    slot.compare_exchange(word, EMPTY, Ordering::Acquire, Ordering::Relaxed);
-                if taken.is_ok() {
-                    // SAFETY: the CAS gave us its ARMED pin (R10).
-                    unsafe { wheel.insert(Word(word).timed()) };
-                }
-            }
-        }
-        if left != 0 {
-            self.marks.fetch_or(left, Ordering::SeqCst);
-            let tick = (horizon.bits() >> tuning::TICK) + ahead as u64;
-            self.lower_earliest(Time::from_word((tick << tuning::TICK) as usize));
         }
     }
 }

@@ -13,8 +13,7 @@
 //!
 //! Pure bookkeeping: it knows no clock, no thread and no atomic. Called by `core`, by whoever has the turn.
 
-use super::dropped::{Dropped, IN, LEFT_OUT, OUT};
-use super::head;
+use super::dropped::{Dropped, Generation, Place};
 use super::node::Timed;
 use super::state::Pins;
 use super::time::Time;
@@ -169,8 +168,7 @@ struct Level {
 pub(crate) struct Wheel {
     levels: Box<[Level]>,
     base: Time,
-    /// In the bits that an address does not need.
-    generation: usize,
+    generation: Generation,
 }
 
 const fn shift(level: usize) -> u32 {
@@ -191,14 +189,14 @@ impl Wheel {
             // Level by level: all of them at once are more than a small stack has room for.
             levels: (0..LEVELS).map(level).collect(),
             base: Time::PAST,
-            generation: 0,
+            generation: Generation::FIRST,
         }
     }
 
     /// An empty one, to go on in its place: nobody comes to what is in it any more.
     pub(crate) fn next_generation(&self) -> Self {
         Self {
-            generation: self.generation.wrapping_add(1 << head::ADDRESS_BITS),
+            generation: self.generation.next(),
             ..Self::new()
         }
     }
@@ -248,7 +246,7 @@ impl Wheel {
                 // SAFETY: it was in the wheel, which has the pin (R10).
                 unsafe {
                     if deadline(timed) <= now {
-                        Timed::at(timed).in_wheel.set(OUT);
+                        Timed::at(timed).in_wheel.set(Place::OUT);
                         due.push(timed);
                     } else {
                         rest.push(timed);
@@ -275,7 +273,7 @@ impl Wheel {
                     if of(timed) {
                         // SAFETY: it was in the wheel, which has the pin (R10).
                         unsafe {
-                            Timed::at(timed).in_wheel.set(OUT);
+                            Timed::at(timed).in_wheel.set(Place::OUT);
                             removed.push(timed);
                         }
                     } else {
@@ -306,7 +304,7 @@ impl Wheel {
             into.earliest.min(deadline)
         };
         level.occupied |= 1 << slot;
-        let behind = |timed: *mut Timed| self.generation | timed.expose_provenance() | IN;
+        let behind = |before| Place::behind(before, self.generation);
         // SAFETY: the caller's promise; what is in the wheel is pinned by it (R10).
         unsafe {
             into.armed.push(timed);
@@ -331,7 +329,7 @@ impl Wheel {
             unsafe { self.insert(timed) };
         } else {
             // SAFETY: whoever has the wheel has the turn.
-            unsafe { this.in_wheel.set(LEFT_OUT) };
+            unsafe { this.in_wheel.set(Place::LEFT_OUT) };
         }
     }
 
@@ -356,14 +354,14 @@ impl Wheel {
             let this = Timed::at(timed);
             let place = this.in_wheel.get();
             // Of another generation are its neighbours too.
-            if place & !head::POINTER != self.generation | IN {
+            if !place.is_in(self.generation) {
                 return;
             }
             let next = this.next();
             if !next.is_null() {
                 Timed::at(next).in_wheel.set(place);
             }
-            let before: *mut Timed = ptr::with_exposed_provenance_mut(place & head::POINTER);
+            let before = place.before();
             if before.is_null() {
                 // The slot it was put into, for `base` has not passed that.
                 let (level, slot) = self.place(deadline(timed));
@@ -375,7 +373,7 @@ impl Wheel {
             } else {
                 Timed::at(before).set_next(next);
             }
-            this.in_wheel.set(LEFT_OUT);
+            this.in_wheel.set(Place::LEFT_OUT);
         }
     }
 }

@@ -470,12 +470,17 @@ fn ten_million_timeouts_of_an_hour_armed_and_disarmed_leave_memory_flat() {
     });
 }
 
+/// More than the nursery holds: most of what comes later gets into the wheel.
+fn crowd(root: &Context) -> Vec<(Context, CancelGuard)> {
+    (0..140_000).map(|_| root.with_timeout(HOUR)).collect()
+}
+
 #[test]
 fn timeouts_of_an_hour_by_the_thousands_at_a_time_leave_memory_flat() {
     counted(|| {
         let (roots, _engines) = roots();
         for root in &roots {
-            // More than the nursery holds, so that most of them get into the wheel.
+            let _crowd = crowd(root);
             let batch = || {
                 let all: Vec<_> = (0..5_000).map(|_| root.with_timeout(HOUR)).collect();
                 let mut kept = all.into_iter();
@@ -500,8 +505,7 @@ fn timeouts_dropped_beside_many_that_stay_armed_leave_memory_flat() {
             let _armed: Vec<_> = (0..scaled(400_000))
                 .map(|_| root.with_timeout(HOUR))
                 .collect();
-            // More than the nursery holds, so that some get into the wheel.
-            let mut in_flight: VecDeque<_> = (0..3_000).map(|_| root.with_timeout(HOUR)).collect();
+            let mut in_flight: VecDeque<_> = crowd(root).into();
             let mut request = || {
                 drop(in_flight.pop_front());
                 in_flight.push_back(root.with_timeout(HOUR));
@@ -518,7 +522,8 @@ fn timeouts_dropped_beside_many_that_stay_armed_leave_memory_flat() {
 #[test]
 fn timeouts_of_many_threads_are_freed_as_fast_as_they_are_dropped() {
     const THREADS: usize = 8;
-    const IN_FLIGHT: usize = 3_000;
+    // A nursery for two cores has not room for them all.
+    const IN_FLIGHT: usize = 50_000;
     // Well over those in flight and what may wait on the piles: what is seen without it is a gigabyte.
     const BOUND: isize = 256 << 20;
     // Where they have a core each, so has whoever sweeps, and nobody gives way to it.
@@ -556,6 +561,7 @@ fn timeouts_dropped_by_the_ten_thousands_in_a_turn_are_freed_after_it() {
             .manual_clock()
             .expect("it needs no thread");
         let root = engine.background();
+        let _crowd = crowd(&root);
         let before = LIVE_ANYWHERE.load(Ordering::Relaxed);
         let in_wheel = (0..(1 << 16) + 500).map(|_| root.with_timeout(HOUR));
         let in_wheel = Mutex::new(in_wheel.collect::<Vec<_>>());

@@ -446,8 +446,14 @@ struct Actual {
 }
 
 fn play(steps: Vec<Step>) {
+    play_beside(0, steps);
+}
+
+/// Beside so many deadlines that none of the steps comes to.
+fn play_beside(others: usize, steps: Vec<Step>) {
     let (engine, clock) = manual();
     let root = engine.background();
+    let _others: Vec<_> = (0..others).map(|_| root.with_timeout(CENTURIES)).collect();
     let start = clock.now();
     let told: Arc<Mutex<Vec<usize>>> = Arc::default();
     let mut reference = Reference::default();
@@ -559,7 +565,16 @@ proptest! {
 }
 
 #[test]
+fn histories_with_thousands_of_deadlines_agree_with_a_heap() {
+    histories_beside(0);
+}
+
+#[test]
 fn histories_with_more_deadlines_than_the_nursery_holds_agree_with_a_heap() {
+    histories_beside(140_000);
+}
+
+fn histories_beside(others: usize) {
     for seed in 0..scaled(4) {
         let mut rng = Rng::new(seed as u64);
         let mut steps: Vec<_> = (0..4_000)
@@ -573,7 +588,7 @@ fn histories_with_more_deadlines_than_the_nursery_holds_agree_with_a_heap() {
                 _ => Step::ToNext(rng.below(3) as i64 - 1),
             });
         }
-        in_time(move || play(steps));
+        in_time(move || play_beside(others, steps));
     }
 }
 

@@ -54,6 +54,10 @@ pub(crate) fn sleep_exactly() {}
 
 pub(crate) fn give_way() {}
 
+pub(crate) fn owned(word: &mut AtomicUsize) -> usize {
+    *word.word.get_mut()
+}
+
 /// Runs it here, for which thread it is does not matter to the engine.
 #[derive(Debug)]
 pub(crate) struct Threads<T>(fn(T));

@@ -17,6 +17,10 @@ pub(crate) const HANDLES_MAX: usize = 1 << 30;
 pub(crate) const VALUES_MAX: u32 = 3;
 pub(crate) const VALUES_HOT: usize = 4;
 pub(crate) const NURSERY: usize = 4;
+pub(crate) const SEGMENTS: usize = 2;
+pub(crate) const fn may_grow() -> bool {
+    true
+}
 pub(crate) const PROBES: usize = 2;
 /// In nanoseconds, as below.
 pub(crate) const NEAR: u64 = 10;
