@@ -7,7 +7,8 @@ use crate::local;
 /// There is nothing to do for it to work: each thread keeps up to 128 nodes of a kind at hand, what is more passes
 /// through a depot that all share, and what finds no room there goes back to the allocator. So a service in a steady
 /// state allocates nothing for contexts. Filled before the first request, it does not allocate for those either; emptied
-/// after a peak, it gives back what the peak took.
+/// after a peak, it gives back what the peak took. Where deadlines are kept is no part of it: see
+/// [`with_deadline`](crate::Context::with_deadline).
 ///
 /// Magazines as in Bonwick and Adams, "Magazines and Vmem" (USENIX 2001).
 ///
