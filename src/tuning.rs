@@ -53,9 +53,9 @@ pub(crate) const VALUES_HOT: usize = 16;
 pub(crate) const NURSERY: usize = 1_024;
 const _: () = assert!(NURSERY.is_power_of_two());
 
-/// Segments a stripe may get (1 MiB): the deadlines one core may have ahead before those that come go to the wheel. More, and the scan of
+/// Segments a stripe may get (512 KiB): the deadlines one core may have ahead before those that come go to the wheel. More, and the scan of
 /// them all would show in how late a deadline is.
-pub(crate) const SEGMENTS: usize = 128;
+pub(crate) const SEGMENTS: usize = 64;
 const _: () = assert!(SEGMENTS.is_power_of_two());
 
 /// Whether a stripe gets the segments that it may have. Here it does; a model asks for it.
