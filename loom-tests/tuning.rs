@@ -24,8 +24,10 @@ pub(crate) const VALUES_HOT: usize = 1 << 20;
 pub(crate) const NURSERY: usize = 2;
 pub(crate) const SEGMENTS: usize = 2;
 pub(crate) const PROBES: usize = 2;
+pub(crate) const SEARCHED: usize = 1;
 /// In nanoseconds: a deadline that is further ahead stays in the nursery.
 pub(crate) const NEAR: u64 = 10;
+pub(crate) const FURTHER: u64 = 10;
 /// The first that is dropped while it is in the wheel has it swept.
 pub(crate) const ABANDONED: usize = 1;
 /// Never.

@@ -33,7 +33,7 @@ impl Context {
     /// [`EngineStopped`](crate::EngineStopped) as cause.
     ///
     /// Reads the clock. Lock-free, but for that start by the first; allocates where [`with_cancel`](Self::with_cancel)
-    /// does, and 8 KiB where a core has 1,024 deadlines more ahead than ever before, up to half a MiB. On a manual engine whose clock another
+    /// does, and 8 KiB now and then where a core has more deadlines ahead than ever before, half a MiB in all. On a manual engine whose clock another
     /// thread has moved past `at` meanwhile, this call itself fires what is due, wakers included.
     ///
     /// ```

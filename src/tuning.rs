@@ -48,7 +48,7 @@ pub(crate) const VALUES_MAX: u32 = 32;
 /// values, cloned some times and gone, pay for the end of shards; more, and a root takes the longer way for longer.
 pub(crate) const VALUES_HOT: usize = 16;
 
-/// Slots of a segment of a nursery (8 KiB): a stripe has one, and gets another where it seems full. Fewer, and a stripe that is used has
+/// Slots of a segment of a nursery (8 KiB): a stripe has one, and gets another where no slot is found. Fewer, and a stripe that is used has
 /// many; more, and the first, which every engine has for every core, costs more, as does emptying it.
 pub(crate) const NURSERY: usize = 1_024;
 const _: () = assert!(NURSERY.is_power_of_two());
@@ -64,8 +64,12 @@ pub(crate) const fn may_grow() -> bool {
     true
 }
 
-/// Slots of a nursery looked at for a free one before a deadline goes to the wheel instead.
+/// Slots of a segment looked at for a free one before another is looked at.
 pub(crate) const PROBES: usize = 16;
+
+/// Further segments looked at before another is made, or a deadline goes to the wheel. Arbitrary between 2 and 8: fewer, and more are made;
+/// more, and who finds none has looked long.
+pub(crate) const SEARCHED: usize = 3;
 
 /// log2 of the nanoseconds by which slots of a nursery say when they are due (17 ms): finer, and what is hours ahead is
 /// looked at more often; coarser, and more is moved to the wheel that would not have lived to be due.
@@ -74,6 +78,11 @@ pub(crate) const TICK: u32 = 24;
 /// Nanoseconds ahead within which a deadline is moved from the nursery to the wheel (16 ms): a scan of a full
 /// stripe costs about a microsecond, so it is made for all that fall due soon, and not for each.
 pub(crate) const NEAR: u64 = 1 << 24;
+
+/// Nanoseconds further on within which a deadline of a second segment, or a later one, is moved along with what is near (1.1 s): they
+/// may be many, so that a scan of them all takes a tenth of a millisecond, which is not to be for every tick. Arbitrary between a quarter of a
+/// second and four: more, and more is moved to the wheel that would not have lived to be due.
+pub(crate) const FURTHER: u64 = 1 << 30;
 
 /// Records of dropped contexts that may wait on a stripe's pile to be swept out (192 KiB). Arbitrary between 256 and 4,096: fewer,
 /// and the wake for it shows in the cost of a drop; more, and new records are made of bytes that are in no cache.
@@ -86,8 +95,8 @@ pub(crate) const BEHIND: usize = 8 * ABANDONED;
 /// Drops between which such a thread gives way. Arbitrary between 16 and 256: with 1,024 it was not enough for eight threads on two cores.
 pub(crate) const GIVE_WAY: usize = 64;
 
-/// Deadlines of a stripe that may find no slot before a thread is woken to empty the slots. Arbitrary between 16 and 256: what
-/// finds one costs a fifth of what does not, and as many come between two wakes as a stripe has slots.
+/// Deadlines of a stripe that may find no slot before a thread is woken to empty its first segment. Arbitrary between 16 and 256: what
+/// finds one costs a fifth of what does not, and as many come between two wakes as a segment has slots.
 pub(crate) const SPILLED: usize = 64;
 
 /// A window: a point at which a stopped thread has something that others will come across. Nothing here; in the second

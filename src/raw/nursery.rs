@@ -1,13 +1,17 @@
 //! The nursery: where a deadline is armed, and where most of them end without ever having been timed.
 //!
 //! ```text
-//!  stripe:  segments [ first | second | – | … ]   one more is made where those there are seem full, until it has all
+//!  stripe:  segments [ first | second | – | … ]   one more is made where no slot is found, until it has all
 //!           current   the segment that who arms looks at first
 //!           dropped   a pile of those that were dropped when they were in no slot any more
 //! ```
 //!
-//! A stripe is about a core's: who arms looks for a slot in its current segment and in the next, and leaves in the inbox of
-//! the first what has found none. A segment goes when the nursery does, so who reads its address may look at it.
+//! A stripe is about a core's: who arms looks for a slot in its current segment and in a few of those that come next, and leaves
+//! in the inbox of the first what has found none though there is no other to be made. A segment is there for as long as the
+//! nursery is, so who reads its address may look at it.
+//!
+//! A look at all slots of the first, for what comes due soon, is cheap. Of the others it takes along what is due within a second,
+//! which has been there for most of its time, and is not made again for as long.
 //!
 //! A segment is published before any slot of it is filled, SeqCst: who collects, or is about to sleep, and does not see it comes
 //! before what is armed there, as before what is armed in a slot that it does not see filled (`segment`).
@@ -25,6 +29,7 @@ use crate::sync::{self, AtomicUsize, Ordering, model_fence};
 use crate::tuning;
 use crossbeam_utils::CachePadded;
 use std::ptr;
+use std::time::Duration;
 
 /// Slots of a stripe that has all its segments.
 const STRIPE: usize = tuning::SEGMENTS * tuning::NURSERY;
@@ -129,22 +134,29 @@ impl Stripe {
         }
     }
 
-    /// Fills a slot of the segment after one where none was found; answers with which segment that is. After the last comes the
-    /// first; where there is none yet it is made, if it may be.
+    /// Fills a slot in one of the segments after one where none was found, or in another that is made for it, while there may
+    /// be more. Answers with the segment that was looked at last.
     #[cold]
-    fn fill_after(&self, full: &Segment, word: Word) -> (&Segment, Option<usize>) {
+    fn fill_elsewhere<'a>(&'a self, full: &'a Segment, word: Word) -> (&'a Segment, Option<usize>) {
+        let made = self.segments().count();
         let index = full.first() % STRIPE / tuning::NURSERY;
-        let next = (index + 1) % tuning::SEGMENTS;
-        if self.get(next).is_none() && tuning::may_grow() {
-            self.make(next, full.first() + tuning::NURSERY);
+        let mut found = (full, None);
+        for after in 1..made.min(1 + tuning::SEARCHED) {
+            let segment = self.segment((index + after) % made);
+            found = (segment, segment.fill(word));
+            if found.1.is_some() {
+                break;
+            }
         }
-        let segment = self.get(next).unwrap_or_else(|| self.segment(0));
-        // Though it be full too, or nobody would come to look whether it still is.
-        self.set_current(segment);
-        let filled = (segment.first() != full.first())
-            .then(|| segment.fill(word))
-            .flatten();
-        (segment, filled)
+        if found.1.is_none() && made < tuning::SEGMENTS && tuning::may_grow() {
+            let first = full.first() - index * tuning::NURSERY;
+            self.make(made, first + made * tuning::NURSERY);
+            let segment = self.segment(made);
+            found = (segment, segment.fill(word));
+        }
+        // Also where none was found, so that all are looked at in turn.
+        self.set_current(found.0);
+        found
     }
 }
 
@@ -189,12 +201,11 @@ impl Nursery {
         let mut segment = stripe.current();
         let mut filled = segment.fill(word);
         if filled.is_none() {
-            (segment, filled) = stripe.fill_after(segment, word);
+            (segment, filled) = stripe.fill_elsewhere(segment, word);
         }
         if let Some(slot) = filled {
             // SAFETY: the caller is the creator, and only the undertaker, who comes after its handle has gone, reads it.
             unsafe { this.set_slot(SlotAt(segment.first() + slot)) };
-            segment.set_hint(slot + 1);
         } else {
             segment = stripe.segment(0);
             // SAFETY: the caller's promise.
@@ -302,8 +313,12 @@ impl Nursery {
     /// By one thread at a time.
     pub(crate) fn collect(&self, horizon: Time, wheel: &mut Wheel) {
         for stripe in &self.stripes {
+            let mut further = Duration::ZERO;
             for segment in stripe.segments() {
-                segment.collect(horizon, wheel);
+                if segment.collect(horizon, further, wheel) {
+                    stripe.set_current(segment);
+                }
+                further = Duration::from_nanos(tuning::FURTHER);
             }
         }
     }

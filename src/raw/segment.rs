@@ -84,12 +84,13 @@ pub(super) struct Segment {
     first: usize,
     /// Where slots may be filled: bit `n` for those from `n * MARKED`.
     marks: AtomicUsize,
-    /// Where a free slot may be: the one freed last.
+    /// Where a free slot may be: the one freed last, or what comes behind those looked at.
     hint: AtomicUsize,
     /// No later than any deadline in the slots or the inbox.
     earliest: AtomicUsize,
+    /// Used in the first of a stripe.
     inbox: Pile,
-    /// Somebody found no slot since the last collection.
+    /// Somebody found no slot since the last collection, or nothing it says is to be trusted.
     full: AtomicUsize,
     slots: [AtomicUsize; tuning::NURSERY],
 }
@@ -112,10 +113,10 @@ impl Segment {
         self.first
     }
 
-    /// Fills a slot, if one is found; answers with which.
+    /// Fills a slot, if one is found; answers with which. Who looks next begins behind what was looked at.
     pub(super) fn fill(&self, word: Word) -> Option<usize> {
         let hint = self.hint.load(Ordering::Relaxed);
-        (hint..hint + tuning::PROBES)
+        let filled = (hint..hint + tuning::PROBES)
             .map(|slot| slot % tuning::NURSERY)
             .find(|slot| {
                 let slot = &self.slots[*slot];
@@ -124,7 +125,10 @@ impl Segment {
                     && slot
                         .compare_exchange(EMPTY, word.0, Ordering::SeqCst, Ordering::Relaxed)
                         .is_ok()
-            })
+            });
+        let next = filled.map_or(hint % tuning::NURSERY + tuning::PROBES, |slot| slot + 1);
+        self.set_hint(next);
+        filled
     }
 
     pub(super) fn mark(&self, slot: usize) {
@@ -201,15 +205,22 @@ impl Segment {
 }
 
 impl Segment {
-    /// Takes all that is due by `horizon`, with the ARMED pins; and whatever found no slot or keeps others from one.
-    /// By one thread at a time.
-    pub(super) fn collect(&self, horizon: Time, wheel: &mut Wheel) {
+    /// If something is due by `horizon`, takes what is due by so much further on, with the ARMED pins; takes all there is, if
+    /// somebody found no slot or it is to be all, and what found none. Answers with whether somebody did. By one thread at a time.
+    pub(super) fn collect(&self, horizon: Time, further: Duration, wheel: &mut Wheel) -> bool {
         let due = self.earliest() <= horizon;
         let full = self.full.load(Ordering::Relaxed) != 0;
         if due || full {
             self.full.store(0, Ordering::Relaxed);
-            self.take(if full { Time::NEVER } else { horizon }, wheel);
+            let all = full || horizon == Time::NEVER;
+            let until = if all {
+                Time::NEVER
+            } else {
+                horizon.after(further)
+            };
+            self.take(until, wheel);
         }
+        full
     }
 
     fn take(&self, horizon: Time, wheel: &mut Wheel) {

@@ -13,6 +13,7 @@ use std::hint::black_box;
 use std::pin::Pin;
 use std::ptr;
 use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread;
@@ -514,6 +515,34 @@ fn timeouts_dropped_beside_many_that_stay_armed_leave_memory_flat() {
             let before = LIVE_ANYWHERE.load(Ordering::Relaxed);
             (0..WARM_UP * 10).for_each(|_| request());
             assert_within_anywhere(STOCK, before);
+        }
+    });
+}
+
+/// As tasks go from a worker to another.
+#[test]
+fn timeouts_that_another_thread_drops_leave_memory_flat() {
+    counted(|| {
+        let (roots, _engines) = roots();
+        for root in &roots {
+            let (armed, to_drop) = sync_channel(0);
+            thread::scope(|scope| {
+                scope.spawn(move || {
+                    let mut in_flight = VecDeque::with_capacity(2_001);
+                    for timeout in to_drop {
+                        in_flight.push_back(timeout);
+                        if in_flight.len() > 2_000 {
+                            drop(in_flight.pop_front());
+                        }
+                    }
+                });
+                let request = || armed.send(root.with_timeout(HOUR)).expect("it receives");
+                (0..WARM_UP).for_each(|_| request());
+                let before = LIVE_ANYWHERE.load(Ordering::Relaxed);
+                (0..WARM_UP * 5).for_each(|_| request());
+                assert_within_anywhere(SLACK, before);
+                drop(armed);
+            });
         }
     });
 }

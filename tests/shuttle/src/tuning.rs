@@ -22,8 +22,10 @@ pub(crate) const fn may_grow() -> bool {
     true
 }
 pub(crate) const PROBES: usize = 2;
+pub(crate) const SEARCHED: usize = 1;
 /// In nanoseconds, as below.
 pub(crate) const NEAR: u64 = 10;
+pub(crate) const FURTHER: u64 = NEAR;
 pub(crate) const ABANDONED: usize = 2;
 pub(crate) const BEHIND: usize = 4;
 pub(crate) const GIVE_WAY: usize = 2;
