@@ -95,17 +95,22 @@ fn an_arm_while_the_timer_thread_goes_to_sleep_is_not_slept_past() {
     });
 }
 
+/// Of one more than the first segment has slots for.
+fn arm_beyond_a_segment_against_sleep() {
+    let (engine, serve) = threaded();
+    let_time_pass(nanos(20));
+    let later = [timed(&engine, 60), timed(&engine, 60)];
+    let server = thread::spawn(serve);
+    let node = timed(&engine, 20);
+    assert_eq!(node.wait(), Error::DeadlineExceeded);
+    drop((node, later, engine));
+    server.join().unwrap();
+}
+
 #[test]
 fn an_arm_that_finds_no_slot_while_the_timer_thread_goes_to_sleep_is_not_slept_past() {
     model("spilled arm against sleep", 2, 5_000, || {
-        let (engine, serve) = threaded();
-        let_time_pass(nanos(20));
-        let later = [timed(&engine, 60), timed(&engine, 60)];
-        let server = thread::spawn(serve);
-        let node = timed(&engine, 20);
-        assert_eq!(node.wait(), Error::DeadlineExceeded);
-        drop((node, later, engine));
-        server.join().unwrap();
+        arm_beyond_a_segment_against_sleep();
     });
 }
 
@@ -113,14 +118,7 @@ fn an_arm_that_finds_no_slot_while_the_timer_thread_goes_to_sleep_is_not_slept_p
 fn an_arm_that_makes_a_segment_while_the_timer_thread_goes_to_sleep_is_not_slept_past() {
     model("arm in a new segment against sleep", 2, 600, || {
         tuning::grow();
-        let (engine, serve) = threaded();
-        let_time_pass(nanos(20));
-        let later = [timed(&engine, 60), timed(&engine, 60)];
-        let server = thread::spawn(serve);
-        let node = timed(&engine, 20);
-        assert_eq!(node.wait(), Error::DeadlineExceeded);
-        drop((node, later, engine));
-        server.join().unwrap();
+        arm_beyond_a_segment_against_sleep();
     });
 }
 
@@ -523,17 +521,24 @@ fn a_slot_that_holds_the_same_word_again_during_a_collection_holds_another_node(
     });
 }
 
+/// A thread that arms one so far ahead.
+fn arming(engine: &Handle, after: u64) -> thread::JoinHandle<Handle> {
+    let engine = engine.clone();
+    thread::spawn(move || timed(&engine, after))
+}
+
+fn two_arms_are_both_kept(engine: &Handle, timers: &Timers) {
+    let other = arming(engine, 20);
+    let nodes = [timed(engine, 30), other.join().unwrap()];
+    timers.advance(nanos(30));
+    assert!(nodes.iter().all(Handle::is_done), "a deadline was lost");
+}
+
 #[test]
 fn two_arms_at_once_on_one_stripe_are_both_kept() {
     model("arm against arm", 2, 250, || {
         let (engine, timers) = manual();
-        let other = thread::spawn({
-            let engine = engine.clone();
-            move || timed(&engine, 20)
-        });
-        let nodes = [timed(&engine, 30), other.join().unwrap()];
-        timers.advance(nanos(30));
-        assert!(nodes.iter().all(Handle::is_done), "a deadline was lost");
+        two_arms_are_both_kept(&engine, &timers);
     });
 }
 
@@ -543,13 +548,7 @@ fn two_arms_that_make_a_segment_at_once_are_both_kept() {
         tuning::grow();
         let (engine, timers) = manual();
         let full = [timed(&engine, 60), timed(&engine, 60)];
-        let other = thread::spawn({
-            let engine = engine.clone();
-            move || timed(&engine, 20)
-        });
-        let nodes = [timed(&engine, 30), other.join().unwrap()];
-        timers.advance(nanos(30));
-        assert!(nodes.iter().all(Handle::is_done), "a deadline was lost");
+        two_arms_are_both_kept(&engine, &timers);
         timers.advance(nanos(30));
         assert!(full.iter().all(Handle::is_done), "a deadline was lost");
     });
@@ -561,10 +560,7 @@ fn an_arm_in_a_segment_that_another_thread_makes_is_kept() {
         tuning::grow();
         let (engine, timers) = manual();
         let full = [timed(&engine, 60), timed(&engine, 60)];
-        let other = thread::spawn({
-            let engine = engine.clone();
-            move || timed(&engine, 20)
-        });
+        let other = arming(&engine, 20);
         let turned = turning(timers);
         let node = timed(&engine, 8);
         let other = other.join().unwrap();
